@@ -1,0 +1,22 @@
+"""The loops: arrays in, caller-owned arrays out; serial, without the GIL, compiled by Numba at the first call.
+
+Kernels validate nothing and raise nothing for data: they count what was wrong and leave the verdict to
+``arrays.py``. The modules load at first use, so that ``from fastcal import kernels`` does not import Numba.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from . import binning, elementary, exact, probabilities, rows, softmax
+
+__all__ = ["binning", "elementary", "exact", "probabilities", "rows", "softmax"]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in __all__:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

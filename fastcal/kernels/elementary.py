@@ -1,0 +1,154 @@
+"""exp, log and log1p of one number, without branches or calls, so that loops over them vectorise.
+
+Numba lost its vector math library in 0.62; ``math.exp`` in a loop is a scalar call (5 ns and more). These are
+polynomials on a reduced range, with the powers of two moved in and out through the bits of the number:
+conversions through int64 would not vectorise on AVX2, bit views do.
+
+The coefficients are Chebyshev interpolants computed to 60 digits for this project; the argument reductions are
+the classic ones (Cody and Waite, "Software Manual for the Elementary Functions", 1980; Tang 1990).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .jit import by_dtype, kernel
+
+F32 = np.float32
+F64 = np.float64
+I32 = np.int32
+I64 = np.int64
+
+# 1.5 * 2^23 (2^52): adding it rounds to an integer, which then stands in the low bits of the sum.
+_ROUND32 = F32(12582912.0)
+_ROUND64 = F64(6755399441055744.0)
+_ROUND32_BITS = I32(0x4B400000)
+_ROUND64_BITS = I64(0x4338000000000000)
+_LOG2E32, _LN2_HI32, _LN2_LO32 = F32(1.4426950408889634), F32(0.693359375), F32(-2.12194440e-4)
+_LOG2E64, _LN2_HI64, _LN2_LO64 = 1.4426950408889634, 6.93147180369123816490e-01, 1.90821492927058770002e-10
+
+
+@kernel
+def _exp32(x):
+    # Below -120 the result is 0 even before rounding to subnormals; above 90 it is inf. NaN passes through.
+    x = F32(-120.0) if x < F32(-120.0) else x
+    x = F32(90.0) if x > F32(90.0) else x
+    shifted = x * _LOG2E32 + _ROUND32
+    n = shifted - _ROUND32
+    r = x - n * _LN2_HI32
+    r = r - n * _LN2_LO32
+    q = F32(0.000198910798645)
+    q = q * r + F32(0.0013933731243)
+    q = q * r + F32(0.00833331048489)
+    q = q * r + F32(0.0416664630175)
+    q = q * r + F32(0.166666671634)
+    q = q * r + F32(0.5)
+    p = F32(1.0) + (r + r * r * q)
+    # 2^n in two steps, so that subnormal results and results just below overflow are right.
+    # (Numba widens int32 arithmetic to int64; the casts narrow it again, or the loop would run at half the width.)
+    power = I32(F32(shifted).view(I32) - _ROUND32_BITS)
+    half = I32(power >> 1)
+    return p * I32((half + 127) << 23).view(F32) * I32((power - half + 127) << 23).view(F32)
+
+
+@kernel
+def _exp64(x):
+    x = -800.0 if x < -800.0 else x
+    x = 720.0 if x > 720.0 else x
+    shifted = x * _LOG2E64 + _ROUND64
+    n = shifted - _ROUND64
+    r = x - n * _LN2_HI64
+    r = r - n * _LN2_LO64
+    q = 2.0914755325893202191e-9
+    q = q * r + 2.5105312729622101775e-8
+    q = q * r + 2.7557273478718580474e-7
+    q = q * r + 2.7557255170000887438e-6
+    q = q * r + 0.0000248015873256774619
+    q = q * r + 0.00019841269875002278793
+    q = q * r + 0.0013888888888883711167
+    q = q * r + 0.0083333333333260831202
+    q = q * r + 0.041666666666666669783
+    q = q * r + 0.1666666666666667103
+    q = q * r + 0.5
+    p = 1.0 + (r + r * r * q)
+    power = F64(shifted).view(I64) - _ROUND64_BITS
+    # AVX2 has no arithmetic shift of 64-bit integers: shift a positive number, and say so with the mask.
+    half = (((power + I64(4096)) >> I64(1)) & I64(0xFFFF)) - I64(2048)
+    return p * I64((half + 1023) << 52).view(F64) * I64((power - half + 1023) << 52).view(F64)
+
+
+@kernel
+def _log32(x):
+    # x = m 2^e with m in [sqrt(1/2), sqrt(2)); f = m - 1, s = f / (2 + f), log m = 2 s + s R(s^2).
+    subnormal = x < F32(1.17549435e-38)
+    scaled = x * F32(33554432.0) if subnormal else x
+    bits = I32(F32(scaled).view(I32) - 0x3F3504F3)
+    e = F32(I32(bits >> 23)) - (F32(25.0) if subnormal else F32(0.0))
+    f = I32((bits & 0x7FFFFF) + 0x3F3504F3).view(F32) - F32(1.0)
+    s = f / (F32(2.0) + f)
+    z = s * s
+    r = F32(0.23331614471843499108)
+    r = r * z + F32(0.28550778633181965439)
+    r = r * z + F32(0.40000122211810649396)
+    r = r * z + F32(0.6666666655404201243)
+    r = r * z
+    half_square = F32(0.5) * f * f
+    y = e * F32(0.693359375) - ((half_square - (s * (half_square + r) + e * F32(-2.12194440e-4))) - f)
+    y = F32(-np.inf) if x == F32(0.0) else y
+    y = F32(np.nan) if x < F32(0.0) else y
+    return x if not x < F32(np.inf) else y  # inf and NaN
+
+
+@kernel
+def _log64(x):
+    subnormal = x < 2.2250738585072014e-308
+    scaled = x * 18014398509481984.0 if subnormal else x
+    bits = F64(scaled).view(I64) - I64(0x3FE6A09E667F3BCD)
+    # e as a double without a conversion from int64: put it in the low bits of the rounding constant.
+    e_biased = ((bits + I64(0x3FE0000000000000)) >> I64(52)) & I64(0x7FF)
+    e = I64(e_biased + _ROUND64_BITS).view(F64) - _ROUND64
+    e = e - (1076.0 if subnormal else 1022.0)
+    f = I64((bits & 0xFFFFFFFFFFFFF) + 0x3FE6A09E667F3BCD).view(F64) - 1.0
+    s = f / (2.0 + f)
+    z = s * s
+    r = 0.13088034850927553675
+    r = r * z + 0.13268638369266823894
+    r = r * z + 0.15386244737621666605
+    r = r * z + 0.18181795547521136235
+    r = r * z + 0.22222222392581045097
+    r = r * z + 0.28571428570799785031
+    r = r * z + 0.40000000000000883236
+    r = r * z + 0.66666666666666666463
+    r = r * z
+    half_square = 0.5 * f * f
+    y = e * _LN2_HI64 - ((half_square - (s * (half_square + r) + e * _LN2_LO64)) - f)
+    y = -np.inf if x == 0.0 else y
+    y = np.nan if x < 0.0 else y
+    return x if not x < np.inf else y
+
+
+exp = by_dtype(float32=_exp32, float64=_exp64)
+exp.__doc__ = "e^x, within 1 ulp (float32) and 1 ulp (float64)."
+log = by_dtype(float32=_log32, float64=_log64)
+log.__doc__ = "Natural logarithm, within 1 ulp; log 0 is -inf, of a negative number NaN."
+
+
+@kernel
+def _log1p32(x):
+    u = F32(1.0) + x
+    # What rounding 1 + x lost, put back to first order (Kahan); for u = inf or 0 there is nothing to mend.
+    lost = (x - (u - F32(1.0))) / u
+    lost = lost if np.abs(lost) < F32(1.0) else F32(0.0)
+    return _log32(u) + lost
+
+
+@kernel
+def _log1p64(x):
+    u = 1.0 + x
+    lost = (x - (u - 1.0)) / u
+    lost = lost if np.abs(lost) < 1.0 else 0.0
+    return _log64(u) + lost
+
+
+log1p = by_dtype(float32=_log1p32, float64=_log1p64)
+log1p.__doc__ = "log(1 + x) for x >= -1, within 2 ulp."
