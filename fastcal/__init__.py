@@ -1,0 +1,51 @@
+"""fastcal: calibration and uncertainty figures of evaluation dumps, exact, streaming, at the speed of memory.
+
+Public names are loaded at first use: ``import fastcal`` alone imports neither NumPy, Numba nor any extra.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .accumulators.evaluation import Evaluation, EvaluationReport
+    from .accumulators.reliability import ReliabilityAccumulator, ReliabilityCurve
+    from .accumulators.scores import ScoreAccumulator
+    from .arrays import DataError
+    from .metrics.calibration import calibration_error, ece, mce, reliability_curve
+    from .metrics.scoring import accuracy, brier_score, log_loss, nll
+    from .metrics.softmax import SoftmaxSummary, softmax_summary
+
+__version__ = "0.1.0"
+
+_MODULE_OF = {
+    name: module
+    for module, names in {
+        "accumulators.evaluation": ("Evaluation", "EvaluationReport"),
+        "accumulators.reliability": ("ReliabilityAccumulator", "ReliabilityCurve"),
+        "accumulators.scores": ("ScoreAccumulator",),
+        "arrays": ("DataError",),
+        "metrics.calibration": ("calibration_error", "ece", "mce", "reliability_curve"),
+        "metrics.scoring": ("accuracy", "brier_score", "log_loss", "nll"),
+        "metrics.softmax": ("SoftmaxSummary", "softmax_summary"),
+    }.items()
+    for name in names
+}
+
+__all__ = [  # noqa: PLE0604 - the names below are strings; a test compares them with the imports above
+    *sorted(_MODULE_OF),
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

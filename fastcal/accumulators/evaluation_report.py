@@ -1,0 +1,59 @@
+"""The figures of an accumulator, as a mapping."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+class EvaluationReport(Mapping[str, Any]):
+    """Figures by name: ``report["ece"]``, ``report.reliability``, ``report.to_dict()``, ``report.to_json()``.
+
+    ``descriptions`` says in a sentence what each figure is.
+    """
+
+    def __init__(self, figures: Mapping[str, Any], descriptions: Mapping[str, str]) -> None:
+        self._figures = dict(figures)
+        self.descriptions = dict(descriptions)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._figures[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._figures)
+
+    def __len__(self) -> int:
+        return len(self._figures)
+
+    @property
+    def reliability(self) -> Any:
+        """The reliability curve, where the accumulator keeps one."""
+        return self._figures["reliability"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python: numbers, and lists for arrays."""
+        return {
+            name: value.to_dict() if hasattr(value, "to_dict") else value for name, value in self._figures.items()
+        }
+
+    def to_json(self, *, indent: int | None = 2) -> str:
+        """Strict JSON: NaN is null, infinity the string "Infinity"."""
+        return json.dumps(_strict(self.to_dict()), indent=indent, allow_nan=False)
+
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{k}={v:.6g}" for k, v in self._figures.items() if isinstance(v, int | float))
+        return f"EvaluationReport({figures})"
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _strict(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_strict(item) for item in value]
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(value, float) and math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    return value

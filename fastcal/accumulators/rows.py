@@ -1,0 +1,138 @@
+"""The rows of one chunk, as the accumulators see them: labels, weights, and the columns that the row kernels filled."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastcal import kernels
+
+from ..arrays import Array, Column, Predictions, tolerances
+
+# The bytes that a chunk's input, work and results may take: they stay in a core's second-level cache.
+CHUNK_BYTES = 1 << 19
+MAX_CHUNK = 1 << 14
+
+
+class Rows:
+    """Runs the row kernels on chunks, in buffers that are reused from chunk to chunk. Used by one thread."""
+
+    def __init__(self, predictions: Predictions, temperature: float = 1.0) -> None:
+        self.predictions = predictions
+        self.scores = predictions.scores
+        self.from_logits = predictions.from_logits
+        self.binary = predictions.n_columns == 0
+        self.tolerances = tolerances(self.scores)
+        self.inverse_temperature = self.scores.dtype.type(1 / temperature)
+        self.weights: Array | None = None
+        self.labels = np.empty(0, np.int64)
+        self.n = -1
+        self.faults = np.zeros(kernels.rows.N_FAULTS, np.int64)
+        self.faults[[kernels.rows.FIRST_NAN, kernels.rows.FIRST_BAD]] = kernels.rows.NONE_YET
+        self._allocate()
+
+    def _allocate(self) -> None:
+        rows, dtype = kernels.rows, self.scores.dtype
+        self._lines = np.empty((rows.NARROW, rows.BLOCK), dtype)
+        self._lines_read = self._lines.view()
+        self._lines_read.flags.writeable = False
+        self._empty_block = rows.empty_block(dtype, wide=False)
+        self._empty_lanes = rows.empty_block(dtype, wide=True)
+        self._lanes = np.empty_like(self._empty_lanes)
+
+    def fill(self, start: int, stop: int) -> None:
+        """Work on rows start to stop: sets ``prediction``, ``hits``, ``table``, ``labels``, ``weights``; adds to ``faults``."""
+        rows = kernels.rows
+        if stop - start != self.n:
+            self.n = stop - start
+            self.prediction = np.empty(self.n, np.int64)
+            self.hits = np.empty((2, self.n), np.uint8)
+            self.table = np.empty((rows.N_COLUMNS, self.n), self.scores.dtype)
+            self._work = np.empty((-(-self.n // rows.BLOCK), rows.BLOCK_SIZE), self.scores.dtype)
+        faults = np.zeros_like(self.faults)
+        faults[[rows.FIRST_NAN, rows.FIRST_BAD]] = rows.NONE_YET
+        self.labels = self.predictions.labels.chunk(start, stop)
+        scores = self.scores.chunk(start, stop)
+        if self.from_logits:
+            self._from_logits(scores, faults)
+        else:
+            self._from_probabilities(scores, faults)
+        weights = self.predictions.weights
+        if weights is not None:
+            self._take_weights(weights, start, stop, faults)
+        self._add_faults(faults, start)
+
+    def _from_logits(self, scores: Array, faults: Array) -> None:
+        softmax = kernels.softmax
+        if self.binary:  # the row (0, z)
+            pairs = np.zeros((self.n, 2), scores.dtype)
+            pairs[:, 1] = scores
+            pairs.flags.writeable = False
+            scores = pairs
+        self._work[:] = self._empty_block
+        if scores.shape[1] <= kernels.rows.NARROW:
+            softmax.narrow_sums(scores, self.inverse_temperature, self._lines, self._lines_read, self._work)
+        else:
+            softmax.wide_sums(
+                scores,
+                self.inverse_temperature,
+                self._empty_lanes,
+                self._lines,
+                self._lines_read,
+                self._lanes,
+                self._work,
+            )
+        softmax.results(
+            scores,
+            self.labels,
+            self.inverse_temperature,
+            self.binary,
+            self._work,
+            self.prediction,
+            self.hits,
+            self.table,
+            faults,
+        )
+
+    def _from_probabilities(self, scores: Array, faults: Array) -> None:
+        probabilities = kernels.probabilities
+        value, total = self.tolerances
+        results = self.prediction, self.hits, self.table, faults
+        if self.binary:
+            probabilities.binary_results(scores, self.labels, value, self._work, *results)
+            return
+        self._work[:] = self._empty_block
+        if scores.shape[1] <= kernels.rows.NARROW:
+            probabilities.narrow_sums(scores, self._lines, self._lines_read, self._work)
+        else:
+            probabilities.wide_sums(
+                scores, self._empty_lanes, self._lines, self._lines_read, self._lanes, self._work
+            )
+        probabilities.results(scores, self.labels, value, total, self._work, *results)
+
+    def _take_weights(self, column: Column, start: int, stop: int, faults: Array) -> None:
+        rows = kernels.rows
+        weights = column.chunk(start, stop)
+        wrong = np.flatnonzero(~((weights >= 0) & (weights < np.inf)))
+        if wrong.size:
+            faults[rows.N_BAD] += wrong.size
+            faults[rows.FIRST_BAD] = min(faults[rows.FIRST_BAD], wrong[0])
+        if faults[rows.N_NAN]:
+            weights = np.where(self.prediction < 0, 0.0, weights)
+            weights.flags.writeable = False
+        self.weights = weights
+
+    def _add_faults(self, faults: Array, start: int) -> None:
+        rows = kernels.rows
+        for count, first in ((rows.N_NAN, rows.FIRST_NAN), (rows.N_BAD, rows.FIRST_BAD)):
+            if faults[count]:
+                self.faults[count] += faults[count]
+                self.faults[first] = min(self.faults[first], faults[first] + start)
+
+
+def rows_per_chunk(predictions: Predictions) -> int:
+    """Rows whose input, work and results fit in CHUNK_BYTES; a whole number of blocks, at least one row."""
+    block = kernels.rows.BLOCK
+    places = kernels.rows.BLOCK_SIZE // block + kernels.rows.N_COLUMNS
+    row_bytes = (max(predictions.n_columns, 1) + places) * predictions.scores.dtype.itemsize + 24
+    n = min(MAX_CHUNK, CHUNK_BYTES // row_bytes)
+    return max(n // block * block, min(max(n, 1), block))

@@ -1,0 +1,109 @@
+"""Proper scores and their company: accuracy, NLL, Brier score, mean entropy, each from an exact sum."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastcal import kernels
+
+from .base import Accumulator, Part
+from .rows import Rows
+from .state import FLOAT_BITS, Figures, State, integer, ratio
+
+figure = Figures()
+
+
+class Sums:
+    """A state in exact integers, all in units of 2^-1074."""
+
+    def __init__(self, state: State) -> None:
+        unit, infinite, correct = (int(n) for n in state["counts"])
+        self.n_infinite = infinite
+        self.correct = correct << FLOAT_BITS
+        self.weight = unit << FLOAT_BITS
+        if "weight_sum" in state:
+            self.weight += integer(state["weight_sum"][0])
+            self.correct += integer(state["correct_sum"][0])
+        self.nll, self.brier, self.entropy = (integer(state[f"{name}_sum"][0]) for name in ("nll", "brier", "entropy"))
+
+
+@figure
+def accuracy(sums: Sums) -> float:
+    """Share of rows whose predicted class is the label."""
+    return ratio(sums.correct, sums.weight)
+
+
+@figure
+def nll(sums: Sums) -> float:
+    """Mean negative log-likelihood of the labels, in nats."""
+    return math.inf if sums.n_infinite else ratio(sums.nll, sums.weight)
+
+
+@figure
+def n_zero_probability(sums: Sums) -> int:
+    """Rows whose label has probability 0, and so an infinite NLL."""
+    return sums.n_infinite
+
+
+@figure
+def brier(sums: Sums) -> float:
+    """Mean Brier score: summed over classes, 0 to 2; (p - y)^2 for (N,) scores, 0 to 1."""
+    return ratio(sums.brier, sums.weight)
+
+
+@figure
+def entropy(sums: Sums) -> float:
+    """Mean entropy of the predicted distributions, in nats."""
+    return ratio(sums.entropy, sums.weight)
+
+
+class ScorePart(Part):
+    """Exact sums of NLL, Brier score and entropy, and counts: rows of weight 1, infinite NLLs, correct rows of weight 1."""
+
+    figures = figure
+    optional = frozenset({"weight_sum", "correct_sum"})
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """See :meth:`Part.shapes`."""
+        names = ("nll", "brier", "entropy", "weight", "correct")
+        return {"counts": (3,), **{f"{name}_sum": (1, kernels.exact.N_LIMBS) for name in names}}
+
+    def add(self, state: State, rows: Rows) -> None:
+        """Add the rows of a chunk."""
+        exact, columns = kernels.exact, kernels.rows
+        sums = (
+            (state["nll_sum"], rows.table[columns.NLL]),
+            (state["brier_sum"], rows.table[columns.BRIER]),
+            (state["entropy_sum"], rows.table[columns.ENTROPY]),
+        )
+        correct = rows.hits[columns.CORRECT]
+        if rows.weights is None:
+            infinite, _, _ = [exact.add(values, digits) for digits, values in sums]
+            state["counts"] += (np.count_nonzero(rows.prediction >= 0), infinite, np.count_nonzero(correct))
+            return
+        if "weight_sum" not in state:
+            state["weight_sum"] = np.zeros((1, exact.N_LIMBS), np.int64)
+            state["correct_sum"] = np.zeros((1, exact.N_LIMBS), np.int64)
+        infinite, _, _ = [exact.add_products(values, rows.weights, digits) for digits, values in sums]
+        state["counts"][1] += infinite
+        exact.add(rows.weights, state["weight_sum"])
+        exact.add_selected(rows.weights, correct, state["correct_sum"])
+
+    def view(self, state: State) -> Sums:
+        """See :meth:`Part.view`."""
+        return Sums(state)
+
+
+class ScoreAccumulator(Accumulator):
+    """Streaming accuracy, NLL, Brier score and mean entropy.
+
+    >>> import fastcal as fc
+    >>> fc.ScoreAccumulator().update([0, 1], [0.5, 0.75]).compute()["brier"]
+    0.15625
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(settings={}, parts={"scores": ScorePart()}, **options)

@@ -1,0 +1,72 @@
+"""Bytes of a state: one JSON header line, then the arrays, little-endian. Nothing in them is ever executed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array
+
+FORMAT = "fastcal-state"
+VERSION = 1
+MAX_HEADER = 1 << 16
+
+
+def pack(kind: str, settings: dict[str, Any], arrays: dict[str, Array]) -> bytes:
+    """Settings and int64 arrays as bytes; equal content gives equal bytes."""
+    names = sorted(arrays)
+    payload = b"".join(arrays[name].astype("<i8", order="C").tobytes() for name in names)
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "class": kind,
+        "settings": settings,
+        "arrays": [[name, "<i8", list(arrays[name].shape)] for name in names],
+        "sha256": hashlib.sha256(payload).hexdigest(),
+    }
+    return json.dumps(header, sort_keys=True, allow_nan=False).encode() + b"\n" + payload
+
+
+def unpack(data: bytes, kind: str) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Settings and arrays of :func:`pack`; ValueError for anything else."""
+    line, newline, payload = bytes(data).partition(b"\n")
+    try:
+        header = json.loads(line) if newline and len(line) <= MAX_HEADER else None
+    except (ValueError, RecursionError):
+        header = None
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise ValueError("not a fastcal state: no header")
+    if header.get("version") != VERSION:
+        raise ValueError(f"a fastcal state of version {header.get('version')!r}; this fastcal reads version {VERSION}")
+    if header.get("class") != kind:
+        raise ValueError(f"a state of {header.get('class')!r}, not of {kind}")
+    if header.get("sha256") != hashlib.sha256(payload).hexdigest():
+        raise ValueError("not a fastcal state: damaged, its checksum differs")
+    settings, entries = header.get("settings"), header.get("arrays")
+    if not isinstance(settings, dict) or not isinstance(entries, list):
+        raise ValueError("not a fastcal state: no settings or arrays")
+    arrays: dict[str, Array] = {}
+    offset = 0
+    for entry in entries:
+        name, shape = _entry(entry)
+        size = 8 * math.prod(shape)
+        if offset + size > len(payload):
+            raise ValueError("not a fastcal state: truncated")
+        arrays[name] = np.frombuffer(payload, "<i8", size // 8, offset).reshape(shape).astype(np.int64)
+        offset += size
+    if offset != len(payload):
+        raise ValueError("not a fastcal state: bytes left over")
+    return settings, arrays
+
+
+def _entry(entry: Any) -> tuple[str, list[int]]:
+    if isinstance(entry, list) and len(entry) == 3:
+        name, dtype, shape = entry
+        whole = isinstance(shape, list) and len(shape) <= 8 and all(type(n) is int and 0 <= n < 2**32 for n in shape)
+        if isinstance(name, str) and dtype == "<i8" and whole:
+            return name, shape
+    raise ValueError("not a fastcal state: an array that is none of ours")

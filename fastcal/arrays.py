@@ -1,0 +1,241 @@
+"""The only door for user data: array-likes become kernel-ready columns, or a clear error.
+
+Shapes and dtypes are checked here, once. Values are not looked at: the kernels count what is wrong while they read,
+and hand the first bad row back to :meth:`Predictions.fault`, which names the argument, the place and the value.
+
+What is not in the form that kernels take (float16, integers, big-endian, strided, Fortran order, masked) is converted
+chunk by chunk, so that no copy of a whole dump is ever made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+NanPolicy = Literal["raise", "omit", "propagate"]
+
+# Class indices are held in float32 inside a row kernel, where they are exact up to here.
+MAX_CLASSES = 1 << 24
+
+
+class DataError(ValueError):
+    """A value that an argument does not take: which argument, which place, and why."""
+
+    def __init__(self, argument: str, index: tuple[int, ...], problem: str) -> None:
+        super().__init__(argument, index, problem)
+        self.argument = argument
+        self.index = index
+        self.problem = problem
+
+    def __str__(self) -> str:
+        place = f"[{', '.join(map(str, self.index))}]" if self.index else ""
+        return f"{self.argument}{place} {self.problem}"
+
+    def located(self, argument: str, rows_before: int) -> DataError:
+        """The same error, told of the whole dump of which this was a batch."""
+        index = (self.index[0] + rows_before, *self.index[1:]) if self.index else ()
+        return DataError(argument, index, self.problem)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One argument: its values as given, and the dtype in which the kernels take them."""
+
+    argument: str
+    values: Array
+    dtype: np.dtype[Any]
+
+    def chunk(self, start: int, stop: int) -> Array:
+        """Rows start to stop, C-contiguous, aligned, native, read-only; a view where the values already are."""
+        part = self.values[start:stop]
+        if isinstance(part, np.ma.MaskedArray):
+            part = part.astype(self.dtype).filled(np.nan)
+        part = np.require(part, self.dtype, ["C", "A"]).view()
+        part.flags.writeable = False  # one type of array, one compilation
+        return part
+
+
+@dataclass(frozen=True)
+class LabelColumn(Column):
+    """Labels, as int64; one that is not an integer becomes -1, which no class has."""
+
+    def chunk(self, start: int, stop: int) -> Array:
+        """See :meth:`Column.chunk`."""
+        if self.values.dtype.kind == "f":
+            part = self.values[start:stop]
+            with np.errstate(invalid="ignore"):
+                whole = part.astype(np.int64)
+            whole[whole != part] = -1
+        else:
+            whole = self.values[start:stop]
+        whole = np.require(whole, np.int64, ["C", "A"]).view()
+        whole.flags.writeable = False
+        return whole
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Labels, scores and weights of the same rows, checked for shape and dtype."""
+
+    labels: LabelColumn
+    scores: Column
+    weights: Column | None
+    from_logits: bool
+    shape: tuple[int, ...]
+
+    @property
+    def n_rows(self) -> int:
+        """Rows."""
+        return len(self.scores.values)
+
+    @property
+    def n_columns(self) -> int:
+        """Classes of (N, K) scores, 0 for (N,)."""
+        return self.scores.values.shape[1] if self.scores.values.ndim > 1 else 0
+
+    @property
+    def n_classes(self) -> int:
+        """Classes: 2 for (N,) scores."""
+        return self.n_columns or 2
+
+    def fault(self, row: int) -> DataError:
+        """What is wrong with a row that the kernels counted as faulty."""
+        labels, scores, weights = self.labels, self.scores, self.weights
+        place = tuple(int(i) for i in np.unravel_index(row, self.shape))
+        label = labels.values[row]
+        if not 0 <= labels.chunk(row, row + 1)[0] < self.n_classes:
+            return DataError(labels.argument, place, f"is {label}; labels are integers 0 to {self.n_classes - 1}")
+        if weights is not None and not 0 <= float(weights.values[row]) < np.inf:
+            return DataError(weights.argument, place, f"is {weights.values[row]}; weights are finite and not negative")
+        values = scores.chunk(row, row + 1).ravel().astype(np.float64)
+        if self.from_logits:
+            problem, where = _logit_problem(values)
+        else:
+            problem, where = _probability_problem(values, *tolerances(scores), rows=self.n_columns > 0)
+        if where is None or self.n_columns == 0:
+            return DataError(scores.argument, place, problem)
+        return DataError(scores.argument, (*place, where), problem)
+
+
+def _logit_problem(values: Array) -> tuple[str, int | None]:
+    nan = np.flatnonzero(np.isnan(values))
+    if nan.size:
+        return "is nan; nan_policy='omit' leaves such rows out", int(nan[0])
+    certain = np.flatnonzero(values == np.inf)
+    if certain.size > 1:
+        return f"has {certain.size} logits of +inf, which is no distribution; nan_policy='omit' leaves it out", None
+    return "has no logit above -inf, which is no distribution; nan_policy='omit' leaves it out", None
+
+
+def _probability_problem(
+    values: Array, tolerance: float, sum_tolerance: float, *, rows: bool
+) -> tuple[str, int | None]:
+    outside = np.flatnonzero((values > 1 + tolerance) | (values < -tolerance))
+    if outside.size:
+        value = values[outside[0]]
+        return f"is {value:.10g}; probabilities lie in [0, 1] (for logits say from_logits=True)", int(outside[0])
+    nan = np.flatnonzero(np.isnan(values))
+    if nan.size:
+        return "is nan; nan_policy='omit' leaves such rows out", int(nan[0])
+    total = values.sum()
+    if rows and abs(total - 1) > sum_tolerance:
+        return f"sums to {total:.10g}; a row of probabilities sums to 1 (within {sum_tolerance:g})", None
+    return "is no distribution", None
+
+
+def tolerances(scores: Column) -> tuple[float, float]:
+    """How far a probability may lie outside [0, 1], and a row's sum off 1, and still count as rounding.
+
+    A single value: 1e-6 in float64, 8 ulp otherwise. In rows, where real dumps carry 1.00001, at least 1e-4.
+    Sums: 1e-3, in half precision 1e-2.
+    """
+    given = scores.values.dtype
+    value = 8 * float(np.finfo(given).eps) if given.kind == "f" and given.itemsize < 8 else 1e-6
+    half = given.kind == "f" and given.itemsize < 4
+    return (max(value, 1e-4) if scores.values.ndim > 1 else value), (1e-2 if half else 1e-3)
+
+
+def predictions(
+    y_true: Any,
+    y_prob: Any,
+    *,
+    sample_weight: Any = None,
+    from_logits: bool = False,
+    argument: str = "y_prob",
+) -> Predictions:
+    """Labels (N,) with scores (N,) or (N, K); leading dimensions (..., K) are flattened to rows."""
+    scores = _array(argument, y_prob)
+    labels = _array("y_true", y_true)
+    if scores.ndim == 0 or labels.ndim == 0:
+        name, shape = (argument, scores.shape) if scores.ndim == 0 else ("y_true", labels.shape)
+        raise DataError(name, (), f"has shape {shape}; expected one entry a row")
+    lead = scores.shape[:1] if scores.ndim == 1 else scores.shape[:-1]
+    if labels.shape != lead:
+        hint = "; labels are class indices, not one-hot rows" if labels.shape == scores.shape else ""
+        hint = f"; {argument} has shape {scores.shape}" + hint
+        raise DataError("y_true", (), f"has shape {labels.shape}, expected {lead}{hint}")
+    weights = None
+    if sample_weight is not None:
+        given = _array("sample_weight", sample_weight)
+        if given.shape != lead:
+            raise DataError("sample_weight", (), f"has shape {given.shape}, expected {lead}")
+        weights = Column("sample_weight", given.reshape(-1), np.dtype(np.float64))
+    if isinstance(labels, np.ma.MaskedArray):
+        masked = np.flatnonzero(np.ma.getmaskarray(labels))
+        if masked.size:
+            where = tuple(int(i) for i in np.unravel_index(masked[0], lead))
+            raise DataError("y_true", where, "is masked; every row needs a label")
+        labels = labels.data
+    return Predictions(
+        LabelColumn("y_true", labels.reshape(-1), np.dtype(np.int64)),
+        _score_column(argument, scores),
+        weights,
+        from_logits,
+        lead,
+    )
+
+
+def score_rows(argument: str, values: Any) -> tuple[Column, tuple[int, ...]]:
+    """Scores (..., K) as rows (N, K), and the leading dimensions."""
+    scores = _array(argument, values)
+    if scores.ndim == 0:
+        raise DataError(argument, (), "has shape (); expected rows (..., K)")
+    return _score_column(argument, scores.reshape(1, -1) if scores.ndim == 1 else scores), scores.shape[:-1]
+
+
+def _score_column(argument: str, scores: Array) -> Column:
+    if scores.ndim > 1:
+        n_classes = scores.shape[-1]
+        if not 0 < n_classes <= MAX_CLASSES:
+            raise DataError(argument, (), f"has shape {scores.shape}; a row holds 1 to {MAX_CLASSES} classes")
+        scores = scores.reshape(-1, n_classes)
+    single = scores.dtype.kind == "f" and scores.dtype.itemsize <= 4
+    return Column(argument, scores, np.dtype(np.float32 if single else np.float64))
+
+
+def _array(argument: str, values: Any) -> Array:
+    """Any array-like of real numbers as an ndarray (masked arrays stay masked), without copying an array."""
+    try:
+        array: Array = np.asanyarray(values) if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
+    except ValueError as error:
+        raise DataError(argument, (), f"is no array: {_ragged(values) or error}") from error
+    if array.dtype.kind not in "biuf":
+        hint = "; None, text or rows of unequal length make such an array" if array.dtype.kind == "O" else ""
+        raise TypeError(f"{argument} has dtype {array.dtype}; expected real numbers{hint}")
+    return array
+
+
+def _ragged(values: Any) -> str | None:
+    """Where the rows of a nested sequence stop having the same length."""
+    try:
+        lengths = [len(row) for row in values]
+    except TypeError:
+        return None
+    for row, length in enumerate(lengths):
+        if length != lengths[0]:
+            return f"row {row} has {length} values, row 0 has {lengths[0]}"
+    return None

@@ -1,0 +1,1 @@
+"""One-shot functions: an accumulator, one update, one figure."""

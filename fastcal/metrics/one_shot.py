@@ -1,0 +1,32 @@
+"""What the one-shot functions share: their options, and the way from arguments to a figure."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from ..accumulators.base import Accumulator
+from ..arrays import DataError, NanPolicy
+
+
+class Options(TypedDict, total=False):
+    """Options of every one-shot metric; see :class:`fastcal.Evaluation`."""
+
+    from_logits: bool
+    sample_weight: Any
+    nan_policy: NanPolicy
+    n_threads: int | None
+
+
+class BinOptions(Options, total=False):
+    """Options of the metrics over bins."""
+
+    n_bins: int
+
+
+def one_shot(accumulator: type[Accumulator], figure: str, y_true: Any, y_prob: Any, options: BinOptions) -> Any:
+    """One figure of one accumulator over one array. Raises DataError for no rows: their mean does not exist."""
+    sample_weight = options.pop("sample_weight", None)
+    seen = accumulator(**options).update(y_true, y_prob, sample_weight=sample_weight)
+    if seen.is_empty:
+        raise DataError("y_true", (), "is empty")
+    return seen.figure(figure)
