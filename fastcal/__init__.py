@@ -1,3 +1,4 @@
+# ruff: noqa: F401 - imported for type checkers only
 """fastcal: calibration and uncertainty figures of evaluation dumps, exact, streaming, at the speed of memory.
 
 Public names are loaded at first use: ``import fastcal`` alone imports neither NumPy, Numba nor any extra.
@@ -33,10 +34,7 @@ _MODULE_OF = {
     for name in names
 }
 
-__all__ = [  # noqa: PLE0604 - the names below are strings; a test compares them with the imports above
-    *sorted(_MODULE_OF),
-    "__version__",
-]
+__all__ = [*sorted(_MODULE_OF), "__version__"]  # noqa: PLE0604 - all of them strings
 
 
 def __getattr__(name: str) -> Any:

@@ -53,7 +53,7 @@ class Column:
         """Rows start to stop, C-contiguous, aligned, native, read-only; a view where the values already are."""
         part = self.values[start:stop]
         if isinstance(part, np.ma.MaskedArray):
-            part = part.astype(self.dtype).filled(np.nan)
+            part = np.ma.filled(part.astype(self.dtype), np.nan)
         part = np.require(part, self.dtype, ["C", "A"]).view()
         part.flags.writeable = False  # one type of array, one compilation
         return part

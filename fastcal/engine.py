@@ -42,7 +42,7 @@ def thread_count(n_threads: int | None = None) -> int:
 def run(
     n_rows: int, row_bytes: int, rows_per_chunk: int, make_worker: Callable[[], W], n_threads: int | None = None
 ) -> list[W]:
-    """Call workers with every chunk ``(start, stop)`` of ``range(n_rows)``; returns the workers, which hold what they saw.
+    """Call workers with every chunk ``(start, stop)`` of ``range(n_rows)``; returns them, with what they saw.
 
     Each worker is used by one thread only; the first works in the caller's thread. An exception in any of them, or
     Ctrl-C in the caller, stops the others after their current chunk and is raised here.

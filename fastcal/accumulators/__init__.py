@@ -1,1 +1,1 @@
-"""Mergeable states: update / merge / compute / to_bytes. What a one-shot call, a stream and a cluster have in common."""
+"""Mergeable states: update / merge / compute / to_bytes. What a call, a stream and a cluster share."""

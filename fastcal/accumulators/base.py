@@ -71,11 +71,11 @@ class _Worker:
             part.add(self.states[name], self.rows)
 
 
-class Accumulator(ABC):
+class Accumulator:
     """A mergeable state of fixed size: update, merge, compute.
 
-    Parameters common to all: ``from_logits`` (scores are logits; never guessed), ``nan_policy`` ("raise"; "omit"
-    leaves out rows that are no distribution and counts them as ``n_nan``; "propagate" makes figures NaN), ``n_threads``.
+    Parameters common to all: ``from_logits`` (scores are logits; never guessed); ``nan_policy`` ("raise"; "omit" leaves
+    out rows that are no distribution and counts them as ``n_nan``; "propagate" makes figures NaN); ``n_threads``.
 
     Any split of the rows over updates, threads and merges gives the same bits.
     """
@@ -107,14 +107,12 @@ class Accumulator(ABC):
     def update(self, y_true: Any, y_prob: Any, *, sample_weight: Any = None) -> Self:
         """Add rows; returns self.
 
-        ``y_true`` (N,) integer labels; ``y_prob`` (N,) probabilities of class 1 or (N, K) rows, or logits of either form
-        with ``from_logits=True``; ``sample_weight`` (N,) finite, not negative, None for 1 each. Raises DataError (a
-        ValueError) naming the argument, the place and the value, and TypeError for what is not numbers; the state is then
-        as it was before.
+        ``y_true`` (N,) integer labels; ``y_prob`` (N,) probabilities of class 1 or (N, K) rows, or logits of either
+        form with ``from_logits=True``; ``sample_weight`` (N,) finite, not negative, None for 1 each. Raises DataError
+        (a ValueError) naming the argument, the place and the value, and TypeError for what is not numbers; the state
+        is then as it was before.
         """
-        batch = predictions(
-            y_true, y_prob, sample_weight=sample_weight, from_logits=self._settings["from_logits"]
-        )
+        batch = predictions(y_true, y_prob, sample_weight=sample_weight, from_logits=self._settings["from_logits"])
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("this accumulator is being updated in another thread; use one for each and merge them")
         try:
@@ -181,7 +179,7 @@ class Accumulator(ABC):
         """All figures of what was seen; those that need rows are NaN before any."""
         n_classes = 2 if self._columns == 0 else self._columns
         figures = {**self._row_counts(), "n_classes": n_classes or 0}
-        descriptions = {"n": "Rows.", "n_nan": "Rows left out: no distribution.", "n_classes": "Classes."}
+        descriptions = {"n": "Rows.", "n_nan": "Rows left out, as NaN.", "n_classes": "Classes."}
         for name, part in self._parts.items():
             view = part.view(self._states[name])
             for key, finaliser in part.figures.items():
@@ -209,7 +207,7 @@ class Accumulator(ABC):
         return {name: int(array[0]) for name, array in self._states["rows"].items()}
 
     def to_bytes(self) -> bytes:
-        """The state, to be read back by :meth:`from_bytes` by this or any later version; equal states give equal bytes."""
+        """The state, for :meth:`from_bytes` of this or any later version; equal states give equal bytes."""
         arrays = {f"{part}.{name}": array for part, state in self._states.items() for name, array in state.items()}
         return pack(type(self).__name__, {**self._settings, "columns": self._columns}, arrays)
 
@@ -230,7 +228,7 @@ class Accumulator(ABC):
 
     def _take(self, arrays: State) -> None:
         shapes = {f"rows.{name}": array.shape for name, array in _empty_rows().items()}
-        optional = set()
+        optional: set[str] = set()
         for key, part in self._parts.items():
             shapes.update({f"{key}.{name}": shape for name, shape in part.shapes().items()})
             optional.update(f"{key}.{name}" for name in part.optional)

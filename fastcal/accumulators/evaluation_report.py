@@ -34,9 +34,7 @@ class EvaluationReport(Mapping[str, Any]):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python: numbers, and lists for arrays."""
-        return {
-            name: value.to_dict() if hasattr(value, "to_dict") else value for name, value in self._figures.items()
-        }
+        return {name: value.to_dict() if hasattr(value, "to_dict") else value for name, value in self._figures.items()}
 
     def to_json(self, *, indent: int | None = 2) -> str:
         """Strict JSON: NaN is null, infinity the string "Infinity"."""

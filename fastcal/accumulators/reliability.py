@@ -26,7 +26,7 @@ MAX_BINS = 1 << 20
 class ReliabilityCurve:
     """Bins (lo, hi] of confidence, the first also with 0: how often the outcome came true in each.
 
-    ``edges`` (B + 1,), ``count`` rows and ``weight`` (B,), mean ``confidence`` and ``accuracy`` (B,), NaN in empty bins.
+    ``edges`` (B + 1,); ``count`` rows, ``weight``, mean ``confidence`` and ``accuracy`` (B,), NaN in empty bins.
     """
 
     edges: Array
@@ -85,19 +85,28 @@ class Bins:
 
 @figure
 def confidence(bins: Bins) -> float:
-    """Mean confidence: of the predicted class, or P(y = 1) for (N,) scores."""
+    """Mean confidence of the predictions.
+
+    The largest probability of a row (N, K), or P(y = 1) for (N,) scores.
+    """
     return ratio(sum(bins.confidence), bins.total)
 
 
 @figure
 def ece(bins: Bins) -> float:
-    """Expected calibration error: sum over bins of share |accuracy - confidence|."""
+    """Expected calibration error.
+
+    sum_b w_b |acc_b - conf_b| / sum_b w_b: one rounding, after sums of integers.
+    """
     return ratio(sum(abs(h - c) for h, c in zip(bins.hits, bins.confidence, strict=True)), bins.total)
 
 
 @figure
 def mce(bins: Bins) -> float:
-    """Maximum calibration error: the largest |accuracy - confidence| of an occupied bin."""
+    """Largest calibration gap of a bin.
+
+    max_b |acc_b - conf_b| over occupied bins.
+    """
     return max(map(abs, bins.gaps()), default=math.nan)
 
 
@@ -129,9 +138,7 @@ class ReliabilityPart(Part):
         always = {"count": (n_bins,), "hits": (n_bins,), "confidence_sum": (n_bins, 3)}
         return {**always, "weighted_count": (n_bins,), **weighted}
 
-    optional = frozenset(
-        {"weighted_count", "weighted_weight_sum", "weighted_hits_sum", "weighted_confidence_sum"}
-    )
+    optional = frozenset({"weighted_count", "weighted_weight_sum", "weighted_hits_sum", "weighted_confidence_sum"})
 
     def add(self, state: State, rows: Rows) -> None:
         """Add the rows of a chunk."""

@@ -40,7 +40,7 @@ class Rows:
         self._lanes = np.empty_like(self._empty_lanes)
 
     def fill(self, start: int, stop: int) -> None:
-        """Work on rows start to stop: sets ``prediction``, ``hits``, ``table``, ``labels``, ``weights``; adds to ``faults``."""
+        """Work on rows start to stop: sets ``prediction``, ``hits``, ``table`` and ``weights``; adds to ``faults``."""
         rows = kernels.rows
         if stop - start != self.n:
             self.n = stop - start
@@ -104,9 +104,7 @@ class Rows:
         if scores.shape[1] <= kernels.rows.NARROW:
             probabilities.narrow_sums(scores, self._lines, self._lines_read, self._work)
         else:
-            probabilities.wide_sums(
-                scores, self._empty_lanes, self._lines, self._lines_read, self._lanes, self._work
-            )
+            probabilities.wide_sums(scores, self._empty_lanes, self._lines, self._lines_read, self._lanes, self._work)
         probabilities.results(scores, self.labels, value, total, self._work, *results)
 
     def _take_weights(self, column: Column, start: int, stop: int, faults: Array) -> None:

@@ -32,36 +32,39 @@ class Sums:
 
 @figure
 def accuracy(sums: Sums) -> float:
-    """Share of rows whose predicted class is the label."""
+    """Share of rows predicted right."""
     return ratio(sums.correct, sums.weight)
 
 
 @figure
 def nll(sums: Sums) -> float:
-    """Mean negative log-likelihood of the labels, in nats."""
+    """Negative log-likelihood, nats a row."""
     return math.inf if sums.n_infinite else ratio(sums.nll, sums.weight)
 
 
 @figure
 def n_zero_probability(sums: Sums) -> int:
-    """Rows whose label has probability 0, and so an infinite NLL."""
+    """Rows whose label has probability 0."""
     return sums.n_infinite
 
 
 @figure
 def brier(sums: Sums) -> float:
-    """Mean Brier score: summed over classes, 0 to 2; (p - y)^2 for (N,) scores, 0 to 1."""
+    """Mean Brier score.
+
+    Summed over the classes of (N, K), from 0 to 2; (p - y)^2 for (N,) scores, from 0 to 1.
+    """
     return ratio(sums.brier, sums.weight)
 
 
 @figure
 def entropy(sums: Sums) -> float:
-    """Mean entropy of the predicted distributions, in nats."""
+    """Entropy of the predictions, nats a row."""
     return ratio(sums.entropy, sums.weight)
 
 
 class ScorePart(Part):
-    """Exact sums of NLL, Brier score and entropy, and counts: rows of weight 1, infinite NLLs, correct rows of weight 1."""
+    """Exact sums, and three counts: rows without a weight, infinite NLLs, correct rows without a weight."""
 
     figures = figure
     optional = frozenset({"weight_sum", "correct_sum"})

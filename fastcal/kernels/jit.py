@@ -10,6 +10,7 @@ add-and-subtract rounding in ``exp`` and ``nnan`` breaks the rules about NaN.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -60,16 +61,14 @@ def cache_enabled() -> bool:
 
 def kernel(function: Function) -> Function:
     """Compile ``function`` at its first call, with the project's options."""
-    if numba.config.DISABLE_JIT:  # compiled code warns of no overflow either
+    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # compiled code warns of no overflow either
         return np.errstate(all="ignore")(function)
     compiled = numba.njit(**OPTIONS)(function)
     if cache_enabled():
-        try:
+        # Where neither the package's folder nor the user's cache folder can be written (a read-only container), compile
+        # anew in each process rather than fail.
+        with contextlib.suppress(RuntimeError, OSError):
             compiled._cache = KernelCache(function)
-        except (RuntimeError, OSError):
-            # Neither the package's folder nor the user's cache folder can be written (a read-only container):
-            # compile anew in each process rather than fail.
-            pass
     return compiled
 
 
@@ -84,8 +83,8 @@ def by_dtype(*, float32: Function, float64: Function) -> Function:
     def pick(x: Any) -> Any:
         return (float32 if isinstance(x, np.float32) else float64)(x)
 
-    @overload(pick, jit_options=OPTIONS)
-    def _typed(x):  # type: ignore[no-untyped-def]  # Numba compares the argument lists, annotations included
+    @overload(pick, jit_options=OPTIONS)  # type: ignore[arg-type]
+    def _typed(x):  # Numba compares the argument lists, annotations included
         return _python(float32 if x == types.float32 else float64)
 
     return pick  # type: ignore[return-value]

@@ -1,8 +1,8 @@
 """What the row kernels share: blocks, the places in them, and the columns they fill.
 
 A row goes through two kernels. The first gathers a few sums over its classes, the second turns sums into results.
-Both work on blocks of ``BLOCK`` rows; ``work[block, place + i]`` holds what is known of row i. All loops run over *lines*
-of ``BLOCK`` numbers:
+Both work on blocks of ``BLOCK`` rows; ``work[block, place + i]`` holds what is known of row i. All loops run over
+*lines* of ``BLOCK`` numbers:
 
 - *narrow* rows (``K <= NARROW``) are turned, 64 rows at a time: line k holds class k of every row of the block, and the
   vectors run across rows;
@@ -39,7 +39,9 @@ N_FAULTS = 4
 NONE_YET = np.iinfo(np.int64).max
 
 # Places in a block: the results, then what is gathered line by line.
-MAXIMUM, SECOND, ARGMAX, SUM_A, SUM_B, SUM_C, SUM_D, OFFSET = (BLOCK * place for place in range(N_COLUMNS, N_COLUMNS + 8))
+MAXIMUM, SECOND, ARGMAX, SUM_A, SUM_B, SUM_C, SUM_D, OFFSET = (
+    BLOCK * place for place in range(N_COLUMNS, N_COLUMNS + 8)
+)
 BLOCK_SIZE = OFFSET + BLOCK
 
 
@@ -73,9 +75,9 @@ def pad(row, fill, line):
 
 @kernel
 def top(line, k, block):
-    """Take a line, of class ``k`` (+ i in a wide row), into MAXIMUM, its first index ARGMAX, and SECOND, the next largest.
+    """Take a line into MAXIMUM, its first index ARGMAX, and SECOND, the next largest.
 
-    NaN is passed over. Indices are exact in float32 up to 2^24 classes.
+    The line is of class ``k``, or of classes from ``k`` on (a wide row). NaN is passed over. Indices are exact in float32 up to 2^24 classes.
     """
     base = block.dtype.type(k)
     for i in range(BLOCK):

@@ -23,10 +23,11 @@ class BinOptions(Options, total=False):
     n_bins: int
 
 
-def one_shot(accumulator: type[Accumulator], figure: str, y_true: Any, y_prob: Any, options: BinOptions) -> Any:
+def one_shot(accumulator: type[Accumulator], figure: str, y_true: Any, y_prob: Any, options: Options) -> Any:
     """One figure of one accumulator over one array. Raises DataError for no rows: their mean does not exist."""
-    sample_weight = options.pop("sample_weight", None)
-    seen = accumulator(**options).update(y_true, y_prob, sample_weight=sample_weight)
+    settings: dict[str, Any] = {**options}
+    sample_weight = settings.pop("sample_weight", None)
+    seen = accumulator(**settings).update(y_true, y_prob, sample_weight=sample_weight)
     if seen.is_empty:
         raise DataError("y_true", (), "is empty")
     return seen.figure(figure)

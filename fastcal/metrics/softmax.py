@@ -16,7 +16,7 @@ from ..arrays import Array, LabelColumn, Predictions, score_rows
 
 @dataclass(frozen=True)
 class SoftmaxSummary:
-    """Arrays (N,): ``prediction`` int64 (-1: no distribution); ``confidence``, ``margin``, ``entropy``, ``logsumexp``."""
+    """Arrays (N,), see :func:`softmax_summary`; ``prediction`` is int64, the others are floats."""
 
     prediction: Array
     confidence: Array
@@ -26,12 +26,12 @@ class SoftmaxSummary:
 
 
 def softmax_summary(logits: Any, *, temperature: float = 1.0, n_threads: int | None = None) -> SoftmaxSummary:
-    """Prediction, confidence, margin, entropy and log-sum-exp of softmax(logits / temperature), without an N x K result.
+    """Prediction, confidence, margin, entropy and log-sum-exp of softmax(logits / temperature), in one pass.
 
-    ``logits`` (..., K). With p = softmax(z / T): confidence = max p; margin = the largest p less the next (1 for K = 1);
-    entropy = -sum p log p in nats; logsumexp = log sum exp(z / T). In the precision of the input, float32 for half.
-    A row with NaN, with two or more +inf or with nothing but -inf is no distribution: prediction -1, NaN elsewhere, while
-    its logsumexp is NaN, +inf, -inf. Raises ValueError for a temperature that is not positive and finite.
+    ``logits`` (..., K). With p = softmax(z / T): confidence = max p; margin = the largest p less the next (1 for
+    K = 1); entropy = -sum p log p in nats; logsumexp = log sum exp(z / T). In the precision of the input, float32 for
+    half. A row with NaN, with two or more +inf or with nothing but -inf is no distribution: its prediction is -1, its
+    logsumexp NaN, +inf or -inf, all else NaN. Raises ValueError for a temperature that is not positive and finite.
 
     >>> import fastcal as fc
     >>> summary = fc.softmax_summary([[0.0, 0.0], [1.0, 3.0]])
@@ -71,8 +71,6 @@ class _Worker:
         summary.entropy[start:stop] = rows.table[columns.ENTROPY]
         summary.logsumexp[start:stop] = rows.table[columns.LOGSUMEXP]
         if rows.faults[columns.N_NAN] > faulty:
-            for row in np.flatnonzero(rows.prediction < 0):
+            for row in np.flatnonzero(rows.prediction < 0).tolist():
                 # NaN where there is NaN, else the infinity that made the row no distribution
                 summary.logsumexp[start + row] = rows.scores.chunk(start + row, start + row + 1).max()
-
-

@@ -1,0 +1,42 @@
+"""What every reader yields."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from ..arrays import Array
+from .names import Roles
+
+# Bytes of scores in a batch: enough work for all threads, little enough to hold several.
+BATCH_BYTES = 16 << 20
+
+
+class DumpError(ValueError):
+    """A file that cannot be read as a dump: which, and why."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Consecutive rows of a dump."""
+
+    labels: Array
+    scores: Array
+    weights: Array | None = None
+
+
+class Dump(ABC):
+    """One source of rows: a file, or several that together hold its arrays."""
+
+    name: str
+    roles: Roles
+
+    @abstractmethod
+    def batches(self) -> Generator[Batch, None, None]:
+        """The rows, in order, with bounded memory. Raises DumpError for what is not what it should be."""
+
+
+def rows_per_batch(row_bytes: int) -> int:
+    """Rows of which the scores take about BATCH_BYTES."""
+    return max(1, BATCH_BYTES // max(row_bytes, 1))

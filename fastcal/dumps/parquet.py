@@ -1,0 +1,128 @@
+"""Parquet through pyarrow: a list column of scores, or one column a class, read in batches of the columns needed."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array
+from .batches import Batch, Dump, DumpError, rows_per_batch
+from .names import Roles
+
+
+def parquet_columns(path: Path) -> list[str]:
+    """Names of the columns."""
+    return list(_open(path).schema_arrow.names)
+
+
+class ParquetDump(Dump):
+    """One Parquet file."""
+
+    def __init__(self, path: Path, roles: Roles) -> None:
+        self.name = str(path)
+        self.roles = roles
+        self._path = path
+
+    def batches(self) -> Generator[Batch, None, None]:
+        """See :meth:`Dump.batches`."""
+        import pyarrow as pa
+
+        file = _open(self._path)
+        schema = file.schema_arrow
+        scores = self._score_columns(schema.names)
+        labels, weights = self.roles.labels, self.roles.weights
+        columns = [*scores, *(name for name in (labels, weights) if name is not None)]
+        missing = [name for name in columns if name not in schema.names]
+        if missing:
+            raise DumpError(f"{self.name} has no column {missing[0]!r}; it has {', '.join(schema.names[:8])}")
+        rows = rows_per_batch(8 * len(scores) if len(scores) > 1 else 8 * _width(file, scores[0]))
+        try:
+            for batch in file.iter_batches(batch_size=rows, columns=columns):
+                yield Batch(
+                    self._values(batch, str(labels)),
+                    self._scores(batch, scores),
+                    None if weights is None else self._values(batch, weights),
+                )
+        except (pa.ArrowException, OSError) as error:
+            raise DumpError(f"{self.name} is damaged: {str(error).splitlines()[0][:200]}") from error
+
+    def _score_columns(self, names: list[str]) -> list[str]:
+        """The named column, or NAME_0, NAME_1, ... one a class, or those of a list with commas."""
+        name = self.roles.scores
+        if name in names:
+            return [name]
+        if "," in name:
+            return [part.strip() for part in name.split(",")]
+        numbered = [f"{name}_{k}" for k in range(len(names))]
+        found = [column for column in numbered if column in names]
+        if found != numbered[: len(found)]:
+            raise DumpError(f"{self.name} has {found[-1]!r}, but not every column from {numbered[0]!r} to it")
+        return found or [name]
+
+    def _scores(self, batch: Any, columns: list[str]) -> Array:
+        if len(columns) > 1:
+            values = [self._values(batch, name) for name in columns]
+            return np.stack(values, axis=1)
+        return self._values(batch, columns[0])
+
+    def _values(self, batch: Any, name: str) -> Array:
+        import pyarrow as pa
+
+        column = batch.column(name)
+        kind = column.type
+        if pa.types.is_dictionary(kind):
+            column = column.dictionary_decode()
+            kind = column.type
+        if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+            return self._rows(column, name)
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+            raise DumpError(f"{name} in {self.name} has type {kind}; expected numbers or lists of numbers")
+        if column.null_count and not pa.types.is_floating(kind):
+            raise DumpError(f"{name} in {self.name} has missing values")
+        array: Array = column.to_numpy(zero_copy_only=False)  # missing floats become NaN
+        return array
+
+    def _rows(self, column: Any, name: str) -> Array:
+        import pyarrow as pa
+
+        if column.null_count:
+            raise DumpError(f"{name} in {self.name} has missing rows")
+        flat = column.flatten()
+        if not pa.types.is_floating(flat.type):
+            raise DumpError(f"{name} in {self.name} has lists of {flat.type}; expected lists of floats")
+        if not len(column):
+            return np.empty((0, 1), np.float64)
+        n_classes, left_over = divmod(len(flat), len(column))
+        if not pa.types.is_fixed_size_list(column.type):
+            lengths = np.diff(column.offsets.to_numpy())
+            if left_over or (lengths != n_classes).any():
+                raise DumpError(f"{name} in {self.name} has rows of {lengths.min()} to {lengths.max()} values")
+        values: Array = flat.to_numpy(zero_copy_only=False)
+        return values.reshape(len(column), n_classes)
+
+
+def _open(path: Path) -> Any:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise DumpError('reading Parquet needs pyarrow: install "fastcal[io]"') from error
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise DumpError(f"{path} is no Parquet file: {str(error).splitlines()[0][:200]}") from error
+
+
+def _width(file: Any, name: str) -> int:
+    """About how many values a row of a column holds: values over rows, from the footer."""
+    metadata = file.metadata
+    values = 0
+    for group in range(metadata.num_row_groups):
+        for index in range(metadata.num_columns):
+            chunk = metadata.row_group(group).column(index)
+            if chunk.path_in_schema.split(".")[0] == name:
+                values += chunk.num_values
+    return int(max(1, values // max(1, metadata.num_rows)))
