@@ -1,0 +1,197 @@
+"""The laws of the states: any split, any order, any number of threads, any chunk size gives the same bytes."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import Rows, cuts, rows
+
+import fastcal as fc
+from fastcal import engine
+from fastcal.accumulators import rows as chunking
+
+ACCUMULATORS = [fc.Evaluation, fc.ReliabilityAccumulator, fc.ScoreAccumulator]
+
+
+def seen(kind, data: Rows, index=slice(None), **options):
+    labels, scores, weights = data.part(index)
+    return kind(from_logits=data.from_logits, **options).update(labels, scores, sample_weight=weights)
+
+
+@pytest.mark.parametrize("kind", ACCUMULATORS)
+@given(st.data())
+def test_merge_of_parts_in_any_order_has_the_bytes_of_the_whole(kind, data):
+    drawn = data.draw(rows())
+    bounds = data.draw(cuts(len(drawn)))
+    parts = [seen(kind, drawn, slice(a, b)) for a, b in zip(bounds, bounds[1:], strict=False)]
+    order = data.draw(st.permutations(range(len(parts))))
+    whole = seen(kind, drawn).to_bytes()
+    assert sum(parts[i] for i in order).to_bytes() == whole
+    left_to_right = kind(from_logits=drawn.from_logits)
+    for i in order:
+        left_to_right.merge(parts[i])
+    assert left_to_right.to_bytes() == whole
+    # associative: any bracketing
+    middle = data.draw(st.integers(0, len(parts)))
+    empty = kind(from_logits=drawn.from_logits)
+    assert (sum(parts[:middle], empty) + sum(parts[middle:], empty)).to_bytes() == whole
+
+
+@given(rows(), st.data())
+def test_updates_one_by_one_or_permuted_give_the_same_bytes(drawn, data):
+    whole = seen(fc.Evaluation, drawn).to_bytes()
+    one_by_one = fc.Evaluation(from_logits=drawn.from_logits)
+    for i in range(len(drawn)):
+        labels, scores, weights = drawn.part(slice(i, i + 1))
+        one_by_one.update(labels, scores, sample_weight=weights)
+    assert one_by_one.to_bytes() == whole
+    order = np.random.default_rng(data.draw(st.integers(0, 99))).permutation(len(drawn))
+    assert seen(fc.Evaluation, drawn, order).to_bytes() == whole
+
+
+@given(rows())
+def test_an_empty_state_is_the_identity(drawn):
+    whole = seen(fc.Evaluation, drawn)
+    empty = fc.Evaluation(from_logits=drawn.from_logits)
+    assert (whole + empty).to_bytes() == (empty + whole).to_bytes() == whole.to_bytes()
+    assert (empty + empty).to_bytes() == empty.to_bytes()
+    assert whole.reset().to_bytes() == empty.to_bytes()
+
+
+@given(rows())
+def test_bytes_and_pickles_come_back_as_they_went(drawn):
+    whole = seen(fc.Evaluation, drawn)
+    for back in (fc.Evaluation.from_bytes(whole.to_bytes()), pickle.loads(pickle.dumps(whole))):
+        assert back.to_bytes() == whole.to_bytes()
+        assert back.compute().to_json() == whole.compute().to_json()
+
+
+@given(rows(weighted=False))
+def test_weights_of_one_change_no_figure(drawn):
+    plain = seen(fc.Evaluation, drawn).compute()
+    ones = fc.Evaluation(from_logits=drawn.from_logits)
+    ones.update(drawn.labels, drawn.scores, sample_weight=np.ones(len(drawn)))
+    for name, value in ones.compute().items():
+        if isinstance(value, float):
+            assert value == pytest.approx(plain[name], rel=1e-14, abs=1e-17, nan_ok=True), name
+
+
+@given(rows(weighted=False, max_rows=40), st.integers(0, 99))
+def test_an_integer_weight_is_a_repeated_row(drawn, seed):
+    weights = np.random.default_rng(seed).integers(0, 4, len(drawn))
+    weights[0] = 1
+    weighted = fc.Evaluation(from_logits=drawn.from_logits)
+    weighted.update(drawn.labels, drawn.scores, sample_weight=weights)
+    repeated = fc.Evaluation(from_logits=drawn.from_logits)
+    repeated.update(np.repeat(drawn.labels, weights), np.repeat(drawn.scores, weights, axis=0))
+    expected = repeated.compute()
+    for name, value in weighted.compute().items():
+        if isinstance(value, float):
+            assert value == pytest.approx(expected[name], rel=1e-13, abs=1e-16, nan_ok=True), name
+
+
+@pytest.fixture
+def many() -> Rows:
+    rng = np.random.default_rng(3)
+    logits = (rng.standard_normal((3000, 5)) * 4).astype(np.float32)
+    return Rows(rng.integers(0, 5, 3000), logits, None, True)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+@pytest.mark.parametrize("chunk_bytes", [1, 1 << 12, 1 << 17, 1 << 19])
+def test_threads_and_chunks_do_not_show(many, monkeypatch, n_threads, chunk_bytes):
+    whole = seen(fc.Evaluation, many, n_threads=1).to_bytes()
+    monkeypatch.setattr(engine, "SMALL", 0)
+    monkeypatch.setattr(chunking, "CHUNK_BYTES", chunk_bytes)
+    assert seen(fc.Evaluation, many, n_threads=n_threads).to_bytes() == whole
+    single = fc.softmax_summary(many.scores, n_threads=1)
+    threaded = fc.softmax_summary(many.scores, n_threads=n_threads)
+    for name in ("prediction", "confidence", "margin", "entropy", "logsumexp"):
+        np.testing.assert_array_equal(getattr(single, name), getattr(threaded, name))
+
+
+def test_a_row_does_not_show_where_it_stood():
+    rng = np.random.default_rng(5)
+    for n_classes in (1, 2, 10, 48, 49, 64, 130):
+        logits = rng.standard_normal((200, n_classes)).astype(np.float32) * 5
+        whole = fc.softmax_summary(logits)
+        for row in (0, 1, 63, 64, 130, 199):
+            alone = fc.softmax_summary(logits[row : row + 1])
+            for name in ("prediction", "confidence", "margin", "entropy", "logsumexp"):
+                assert getattr(alone, name)[0] == getattr(whole, name)[row], (n_classes, row, name)
+
+
+def test_a_merge_that_does_not_fit_raises_and_changes_neither():
+    probs = np.array([[0.2, 0.8], [0.6, 0.4]])
+    base = fc.Evaluation().update([0, 1], probs)
+    others = [
+        (fc.Evaluation(n_bins=10).update([0, 1], probs), ValueError, "n_bins is 15 here and 10 there"),
+        (fc.Evaluation(from_logits=True).update([0, 1], probs), ValueError, "from_logits"),
+        (fc.Evaluation(nan_policy="omit").update([0, 1], probs), ValueError, "nan_policy"),
+        (fc.Evaluation().update([0, 1], [0.2, 0.6]), ValueError, "2 columns here and 0 there"),
+        (fc.Evaluation().update([0], [[0.2, 0.3, 0.5]]), ValueError, "2 columns here and 3 there"),
+        (fc.ScoreAccumulator().update([0, 1], probs), TypeError, "ScoreAccumulator into Evaluation"),
+    ]
+    before = base.to_bytes()
+    for other, error, message in others:
+        theirs = other.to_bytes()
+        with pytest.raises(error, match=message):
+            base.merge(other)
+        assert base.to_bytes() == before
+        assert other.to_bytes() == theirs
+    with pytest.raises(TypeError):
+        base + 1
+
+
+def test_an_update_that_raises_leaves_the_state_as_it_was():
+    probs = np.full((5000, 4), 0.25)
+    base = fc.Evaluation().update(np.zeros(5000, int), probs)
+    before = base.to_bytes()
+    bad = probs.copy()
+    bad[4321, 2] = 7.0
+    for y_true, y_prob in ((np.zeros(5000, int), bad), (np.full(5000, 4), probs), ([0], [0.5]), ([0, 1], probs)):
+        with pytest.raises(ValueError, match="y_"):
+            base.update(y_true, y_prob)
+        assert base.to_bytes() == before
+
+
+def test_an_accumulator_in_two_threads_at_once_raises():
+    base = fc.Evaluation()
+    base._busy.acquire()
+    failures = []
+
+    def update():
+        try:
+            base.update([0], [0.5])
+        except RuntimeError as error:
+            failures.append(str(error))
+
+    thread = threading.Thread(target=update)
+    thread.start()
+    thread.join()
+    base._busy.release()
+    assert failures == ["this accumulator is being updated in another thread; use one for each and merge them"]
+    assert base.update([0], [0.5]).compute()["n"] == 1
+
+
+def test_nan_policies():
+    probs = np.array([[0.2, 0.8], [np.nan, 0.4], [0.9, 0.1]])
+    labels = [1, 0, 0]
+    with pytest.raises(fc.DataError, match=r"y_prob\[1, 0\] is nan"):
+        fc.Evaluation().update(labels, probs)
+    omitted = fc.Evaluation(nan_policy="omit").update(labels, probs).compute()
+    kept = fc.Evaluation().update([1, 0], probs[[0, 2]]).compute()
+    assert (omitted["n"], omitted["n_nan"]) == (2, 1)
+    weighted = fc.Evaluation(nan_policy="omit").update(labels, probs, sample_weight=[1, 5, 1]).compute()
+    for name in ("accuracy", "nll", "brier", "entropy", "ece", "mce", "confidence"):
+        assert omitted[name] == kept[name] == weighted[name]
+    propagated = fc.Evaluation(nan_policy="propagate").update(labels, probs).compute()
+    assert np.isnan(propagated["ece"])
+    assert np.isnan(propagated["nll"])
+    assert (propagated["n"], propagated["n_nan"]) == (2, 1)
+    assert np.isnan(fc.ece(labels, probs, nan_policy="propagate"))
