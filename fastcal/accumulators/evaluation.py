@@ -23,8 +23,9 @@ class Evaluation(Accumulator):
     """
 
     def __init__(self, *, n_bins: int = 15, **options: Any) -> None:
-        parts = {"scores": ScorePart(), "reliability": ReliabilityPart(n_bins)}
-        super().__init__(settings={"n_bins": n_bins}, parts=parts, **options)
+        bins = ReliabilityPart(n_bins)
+        parts = {"scores": ScorePart(), "reliability": bins}
+        super().__init__(settings={"n_bins": bins.n_bins}, parts=parts, **options)
 
     def compute(self) -> EvaluationReport:
         """All figures of what was seen; see the report's ``descriptions``."""

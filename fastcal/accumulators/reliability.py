@@ -122,19 +122,23 @@ class ReliabilityPart(Part):
     figures = figure
 
     def __init__(self, n_bins: int) -> None:
-        if isinstance(n_bins, bool) or n_bins != int(n_bins) or not 1 <= n_bins <= MAX_BINS:
+        whole = isinstance(n_bins, int | np.integer) and not isinstance(n_bins, bool)
+        if not (whole and 1 <= n_bins <= MAX_BINS):
             raise ValueError(f"n_bins is {n_bins!r}; expected an integer from 1 to {MAX_BINS}")
-        self.edges = np.linspace(0.0, 1.0, int(n_bins) + 1)
+        self.n_bins = int(n_bins)
+        self.edges = np.linspace(0.0, 1.0, self.n_bins + 1)
 
     def start(self) -> State:
         """Cells in copies, summed up by :meth:`collect`."""
-        n_bins = len(self.edges) - 1
-        return {"cells": np.zeros((COPIES if n_bins <= FEW_BINS else 1, n_bins, 4), np.int64)}
+        copies = COPIES if self.n_bins <= FEW_BINS else 1
+        return {"cells": np.zeros((copies, self.n_bins, 4), np.int64)}
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """See :meth:`Part.shapes`."""
-        n_bins, limbs = len(self.edges) - 1, kernels.exact.N_LIMBS
-        weighted = {f"weighted_{name}_sum": (n_bins, limbs) for name in ("weight", "hits", "confidence")}
+        n_bins = self.n_bins
+        weighted = {
+            f"weighted_{name}_sum": (n_bins, kernels.exact.N_LIMBS) for name in ("weight", "hits", "confidence")
+        }
         always = {"count": (n_bins,), "hits": (n_bins,), "confidence_sum": (n_bins, 3)}
         return {**always, "weighted_count": (n_bins,), **weighted}
 
@@ -148,9 +152,8 @@ class ReliabilityPart(Part):
             kernels.binning.add(p, outcome, self.edges, state["cells"])
             return
         if "weighted" not in state:
-            n_bins = len(self.edges) - 1
-            state["weighted_count"] = np.zeros(n_bins, np.int64)
-            state["weighted"] = np.zeros((3, n_bins, kernels.exact.N_LIMBS), np.int64)
+            state["weighted_count"] = np.zeros(self.n_bins, np.int64)
+            state["weighted"] = np.zeros((3, self.n_bins, kernels.exact.N_LIMBS), np.int64)
         kernels.binning.add_weighted(p, outcome, rows.weights, self.edges, state["weighted_count"], state["weighted"])
 
     def collect(self, state: State) -> State:
@@ -188,4 +191,5 @@ class ReliabilityAccumulator(Accumulator):
     """
 
     def __init__(self, *, n_bins: int = 15, **options: Any) -> None:
-        super().__init__(settings={"n_bins": n_bins}, parts={"reliability": ReliabilityPart(n_bins)}, **options)
+        part = ReliabilityPart(n_bins)
+        super().__init__(settings={"n_bins": part.n_bins}, parts={"reliability": part}, **options)

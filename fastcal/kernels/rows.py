@@ -77,7 +77,8 @@ def pad(row, fill, line):
 def top(line, k, block):
     """Take a line into MAXIMUM, its first index ARGMAX, and SECOND, the next largest.
 
-    The line is of class ``k``, or of classes from ``k`` on (a wide row). NaN is passed over. Indices are exact in float32 up to 2^24 classes.
+    The line is of class ``k``, or of classes from ``k`` on (a wide row). NaN is passed over. Indices are exact in
+    float32 up to 2^24 classes.
     """
     base = block.dtype.type(k)
     for i in range(BLOCK):

@@ -1,0 +1,134 @@
+"""The command line as a user meets it: what it prints, what it writes, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastcal as fc
+
+pytest.importorskip("typer", reason="the command line needs the cli extra")
+pytest.importorskip("rich", reason="the command line needs the cli extra")
+
+RNG = np.random.default_rng(2)
+PROBS = RNG.dirichlet(np.ones(4), 400)
+LABELS = RNG.integers(0, 4, 400)
+
+
+def run(*arguments, cwd=None, **environment):
+    command = [sys.executable, "-m", "fastcal", *map(str, arguments)]
+    env = os.environ | {"COLUMNS": "100", **environment}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, check=False)
+
+
+@pytest.fixture
+def dump(tmp_path):
+    np.savez(tmp_path / "dump.npz", probs=PROBS, labels=LABELS)
+    return tmp_path / "dump.npz"
+
+
+def test_report_on_the_sample():
+    done = run("report", "--sample")
+    assert (done.returncode, done.stderr) == (0, "")
+    for word in ("bundled sample", "accuracy", "ece", "nll", "reliability", "(0.933, 1.000]"):
+        assert word in done.stdout
+
+
+def test_every_figure_of_the_report_is_printed_and_written(dump):
+    done = run("report", dump, "--json", dump.with_suffix(".json"))
+    assert done.returncode == 0, done.stderr
+    written = json.loads(dump.with_suffix(".json").read_text())
+    expected = fc.Evaluation().update(LABELS, PROBS).compute()
+    assert written == json.loads(expected.to_json())
+    for name, value in written.items():
+        if isinstance(value, int | float):
+            assert name in done.stdout.split()
+            assert (f"{value:,}" if isinstance(value, int) else f"{value:.6f}") in done.stdout.split()
+    assert {path.name for path in dump.parent.iterdir()} == {"dump.npz", "dump.json"}
+
+
+def test_threads_do_not_show(dump):
+    for threads in ("1", "2"):
+        assert run("report", dump, "--json", dump.parent / threads, FASTCAL_NUM_THREADS=threads).returncode == 0
+    assert (dump.parent / "1").read_bytes() == (dump.parent / "2").read_bytes()
+
+
+def test_json_is_strict(tmp_path):
+    np.savez(tmp_path / "d.npz", probs=[0.0, 1.0], labels=[1, 1])
+    assert run("report", "d.npz", "--json", "r.json", "--bins", "3", cwd=tmp_path).returncode == 0
+    text = (tmp_path / "r.json").read_text()
+    written = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    assert written["nll"] == "Infinity"
+    assert written["n_zero_probability"] == 1
+    assert written["reliability"]["accuracy"] == [1.0, None, 1.0]
+    assert written["convention"] == "fastcal"
+
+
+BAD = [
+    ((), "name a dump, or say --sample"),
+    (("--sample", "dump.npz"), "--sample takes no dump"),
+    (("nowhere.npz",), "nowhere.npz does not exist"),
+    (("dump.npz", "--bins", "0"), "n_bins is 0; expected an integer from 1"),
+    (("dump.npz", "--bins", "x"), "'--bins'"),
+    (("dump.npz", "--threads", "0"), "n_threads is 0"),
+    (("dump.npz", "--nan-policy", "drop"), "nan_policy is 'drop'"),
+    (("dump.npz", "--probs", "p"), "has no array 'p'"),
+    (("dump.npz", "--logits", "a", "--probs", "p"), "--logits and --probs are both given"),
+    (("bad.npz",), "bad.npz: probs[1] is 1.5; probabilities lie in [0, 1]"),
+    (("dump.npz", "--json", "no/such/folder/r.json"), "no/such/folder/r.json cannot be written: No such file"),
+    (("dump.npz", "--frobnicate"), "--frobnicate"),
+    (("dump.npz", "logits.npz"), "some dumps hold logits and some probabilities"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD, ids=lambda value: value if isinstance(value, str) else "")
+def test_bad_input_is_one_line_and_exit_code_2(dump, arguments, message):
+    folder = dump.parent
+    np.savez(folder / "bad.npz", probs=[0.5, 1.5], labels=[0, 1])
+    np.savez(folder / "logits.npz", logits=np.log(PROBS), labels=LABELS)
+    before = sorted(path.name for path in folder.iterdir())
+    arguments = arguments if "--json" in arguments else (*arguments, "--json", "out.json")
+    done = run("report", *arguments, cwd=folder)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("fastcal: ")
+    assert message in done.stderr
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_an_older_report_stays_when_a_new_one_fails(dump):
+    out = dump.parent / "out.json"
+    out.write_text("old")
+    np.savez(dump, probs=PROBS * 2, labels=LABELS)
+    assert run("report", dump, "--json", out).returncode == 2
+    assert out.read_text() == "old"
+
+
+def test_help_and_unknown_commands():
+    assert "report" in run().stdout
+    assert "--labels" in run("report", "--help").stdout
+    done = run("frobnicate")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+
+
+def test_without_the_terminal_libraries_it_says_what_to_install(tmp_path):
+    (tmp_path / "typer.py").write_text("raise ModuleNotFoundError('no typer', name='typer')")
+    done = run("report", "--sample", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr == 'fastcal: the command line needs typer and rich: install "fastcal[cli]"\n'
+
+
+def test_the_sample_is_small_and_plain():
+    from fastcal.dumps.opening import SAMPLE
+
+    assert Path(SAMPLE).stat().st_size < 200_000
+    with np.load(SAMPLE, allow_pickle=False) as arrays:
+        assert arrays["logits"].dtype == np.float32
+        assert len(arrays["logits"]) == len(arrays["labels"]) > 500

@@ -1,0 +1,82 @@
+"""Every row of the table of comparisons: ours against the slow twin, and against each peer that is installed."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+
+import numpy as np
+import pytest
+from comparisons import KINDS, TABLE, assert_same, available, figures, generate
+
+import fastcal as fc
+
+DTYPES = ("float32", "float64")
+SIZES = {"wide rows": (70, 100), "wide logits": (70, 100)}  # more classes than fit the kernels of narrow rows
+SIZE = (600, 7)
+
+# A result of ours in float32 is a mean of rows, each rounded a few times.
+OURS = {"float32": 2e-6, "float64": 1e-12}
+
+
+@functools.cache
+def data(kind, dtype, weighted=False):
+    return generate(kind, *SIZES.get(kind, SIZE), dtype, weighted=weighted)
+
+
+def cases_of_the_oracle():
+    for row in TABLE:
+        for kind in row.takes:
+            for dtype in DTYPES:
+                for weighted in (False, True) if row.weights else (False,):
+                    yield pytest.param(row, kind, dtype, weighted, id=_id(row, kind, dtype, weighted))
+
+
+def cases_of_the_peers():
+    for row in TABLE:
+        for name, peer in row.peers.items():
+            missing = pytest.mark.skipif(not available(peer), reason=f"{', '.join(peer.libraries)} not installed")
+            for kind in peer.takes:
+                for dtype in DTYPES:
+                    for weighted in (False, True) if row.weights and peer.weights else (False,):
+                        case = _id(row, kind, dtype, weighted, name)
+                        yield pytest.param(row, peer, kind, dtype, weighted, id=case, marks=missing)
+
+
+def _id(row, kind, dtype, weighted, *more):
+    return "-".join([row.name, *more, kind, dtype, *(["weighted"] if weighted else [])])
+
+
+@pytest.mark.parametrize(("row", "kind", "dtype", "weighted"), list(cases_of_the_oracle()))
+def test_ours_equals_the_slow_twin(row, kind, dtype, weighted):
+    given = data(kind, dtype, weighted)
+    assert_same(row(given), row.expected(given), OURS[dtype])
+
+
+@pytest.mark.parametrize(("row", "peer", "kind", "dtype", "weighted"), list(cases_of_the_peers()))
+def test_ours_equals_the_peer(row, peer, kind, dtype, weighted):
+    given = data(kind, dtype, weighted)
+    theirs = peer.compute(given.y_true, given.scores, given.sample_weight)
+    assert_same(row(given), theirs, peer.tolerance[DTYPES.index(dtype)])
+
+
+@pytest.mark.parametrize("row", TABLE, ids=str)
+def test_every_peer_says_what_its_tolerance_is_owed_to(row):
+    for name, peer in row.peers.items():
+        assert peer.because, name
+        assert set(peer.takes) <= set(row.takes), name
+        assert max(peer.tolerance) <= 1e-5, name
+
+
+def test_every_public_function_has_a_row():
+    functions = {name for name in fc.__all__ if inspect.isfunction(getattr(fc, name))}
+    aliases = {"log_loss"}
+    assert {row.name for row in TABLE} - {"Evaluation"} == functions - aliases
+    assert fc.log_loss is fc.nll
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_inputs_are_the_same_every_time(kind):
+    one, two = (generate(kind, *SIZES.get(kind, SIZE), "float32", weighted=True) for _ in range(2))
+    for name, values in figures(one).items():
+        np.testing.assert_array_equal(values, figures(two)[name], err_msg=name)

@@ -1,0 +1,119 @@
+"""Threads: how many, where they run, what survives a fork, what an exception or Ctrl-C leaves behind."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import fastcal as fc
+from fastcal import engine
+
+PROBS = np.random.default_rng(0).dirichlet(np.ones(10), 60_000).astype(np.float32)
+LABELS = np.random.default_rng(1).integers(0, 10, len(PROBS))
+
+
+class Worker:
+    def __init__(self):
+        self.seen = []
+        self.threads = set()
+
+    def __call__(self, start, stop):
+        self.seen.append((start, stop))
+        self.threads.add(threading.get_ident())
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "chunk", "n_threads"), [(0, 10, 2), (1, 10, 2), (10, 10, 2), (101, 10, 3), (7, 1, 64)]
+)
+def test_every_row_is_worked_on_once(n_rows, chunk, n_threads):
+    workers = engine.run(n_rows, 1 << 30, chunk, Worker, n_threads)
+    seen = sorted(part for worker in workers for part in worker.seen)
+    assert [row for start, stop in seen for row in range(start, stop)] == list(range(n_rows))
+    assert all(stop - start <= chunk for start, stop in seen)
+    assert all(len(worker.threads) <= 1 for worker in workers)
+    assert len(workers) <= max(n_threads, 1)
+
+
+def test_small_work_stays_in_the_callers_thread():
+    (worker,) = engine.run(1000, 8, 10, Worker, 8)
+    assert worker.threads == {threading.get_ident()}
+
+
+def test_an_exception_stops_the_others_and_is_raised():
+    class Failing(Worker):
+        def __call__(self, start, stop):
+            super().__call__(start, stop)
+            if start == 30:
+                raise OSError("disk on fire")
+
+    with pytest.raises(OSError, match="disk on fire"):
+        engine.run(1000, 1 << 30, 10, Failing, 4)
+    assert not [thread for thread in threading.enumerate() if thread.name == "fastcal"]
+
+
+def test_thread_counts(monkeypatch):
+    monkeypatch.delenv("FASTCAL_NUM_THREADS", raising=False)
+    assert engine.thread_count(3) == 3
+    assert engine.thread_count() == len(os.sched_getaffinity(0))
+    monkeypatch.setenv("FASTCAL_NUM_THREADS", "5")
+    assert engine.thread_count() == 5
+    assert engine.thread_count(2) == 2
+    monkeypatch.setenv("FASTCAL_NUM_THREADS", "many")
+    with pytest.raises(ValueError, match="FASTCAL_NUM_THREADS is 'many'; expected an integer of at least 1"):
+        engine.thread_count()
+
+
+def test_affinity_is_respected():
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from fastcal import engine; "
+    code += "print(engine.thread_count())"
+    environment = {k: v for k, v in os.environ.items() if k != "FASTCAL_NUM_THREADS"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == "1\n"
+
+
+def ece_in_child(queue):
+    queue.put(fc.ece(LABELS, PROBS, n_threads=2))
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_child_processes_after_use(method):
+    expected = fc.ece(LABELS, PROBS, n_threads=2)
+    context = multiprocessing.get_context(method)
+    queue = context.Queue()
+    child = context.Process(target=ece_in_child, args=(queue,))
+    child.start()
+    assert queue.get(timeout=120) == expected
+    child.join(timeout=60)
+    assert child.exitcode == 0
+
+
+def test_many_threads_calling_at_once_agree_with_one():
+    expected = fc.ece(LABELS, PROBS)
+    results = []
+    callers = [threading.Thread(target=lambda: results.append(fc.ece(LABELS, PROBS))) for _ in range(16)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert results == [expected] * 16
+
+
+def test_ctrl_c_stops_a_long_call_and_leaves_the_state():
+    evaluation = fc.Evaluation().update(LABELS, PROBS)
+    before = evaluation.to_bytes()
+    long = np.broadcast_to(PROBS[:1], (30_000_000, 10))  # a stride of 0: many rows, no memory
+    timer = threading.Timer(0.3, lambda: signal.raise_signal(signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        evaluation.update(np.broadcast_to(LABELS[:1], 30_000_000), long)
+    timer.join()
+    assert evaluation.to_bytes() == before
+    assert not [thread for thread in threading.enumerate() if thread.name == "fastcal"]
