@@ -24,8 +24,6 @@ def mapped(scalar):
         for i in range(values.shape[0]):
             out[i] = scalar(values[i])
 
-    over.py_func.__qualname__ = f"over_{scalar.__name__}" if JIT else "over"
-
     def call(values):
         out = np.empty_like(values)
         over(values, out)

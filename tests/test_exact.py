@@ -53,7 +53,7 @@ def test_infinities_are_counted_and_nan_passed_over():
     digits = np.zeros((1, exact.N_LIMBS), np.int64)
     assert exact.add(np.array([1.0, np.inf, np.nan, np.inf, 2.0]), digits) == 2
     assert total(digits) == 3
-    assert exact.add_products(np.array([np.inf, np.inf, 1.0]), np.array([0.0, 2.0, 5.0]), digits) == 1
+    assert exact.add_products(np.array([np.inf, np.inf, np.nan, 1.0]), np.array([0.0, 2.0, 1.0, 5.0]), digits) == 1
     assert total(digits) == 8
     exact.add_selected(np.array([4.0, 5.0]), np.array([0, 1], np.uint8), digits)
     assert total(digits) == 13
@@ -70,7 +70,8 @@ def test_a_carry_runs_through():
 @given(st.integers(1, 40), st.floats(0, 1), st.sampled_from([np.float32, np.float64]))
 def test_bin_index_is_searchsorted(n_bins, p, dtype):
     edges = np.linspace(0, 1, n_bins + 1)
-    for value in (p, *edges, *np.nextafter(edges, 2), *np.nextafter(edges, -1)):
-        inside = dtype(min(max(value, 0), 1))
+    for value in (p, -7.0, 1e30, np.inf, -np.inf, np.nan, *edges, *np.nextafter(edges, 2), *np.nextafter(edges, -1)):
+        assert binning.bin_index(dtype(value), edges) < n_bins
+        inside = dtype(np.clip(np.nan_to_num(value), 0, 1))
         expected = max(np.searchsorted(edges, np.float64(inside), side="left") - 1, 0)
         assert binning.bin_index(inside, edges) == expected, (inside, n_bins)

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 import fastcal as fc
+from fastcal import engine
+from fastcal.accumulators import rows as chunking
 
 INF, NAN = np.inf, np.nan
 ROWS = np.array([[0.2, 0.8], [0.6, 0.4], [0.9, 0.1], [0.3, 0.7]])
@@ -233,12 +235,14 @@ def test_an_error_names_its_place_in_leading_dimensions():
     assert caught.value.index == (1, 2, 3)
 
 
-def test_the_first_of_several_faults_is_named_whatever_the_threads():
-    probs = np.full((200_000, 4), 0.25, np.float32)
-    for row in (150_000, 20_000, 199_999):
+def test_the_first_of_several_faults_is_named_whatever_the_threads(monkeypatch):
+    monkeypatch.setattr(engine, "SMALL", 0)
+    monkeypatch.setattr(chunking, "CHUNK_BYTES", 1 << 12)
+    probs = np.full((2000, 4), 0.25, np.float32)
+    for row in (1500, 200, 1999):
         probs[row, 1] = 3
     for n_threads in (1, 2, 3):
-        with pytest.raises(fc.DataError, match=r"y_prob\[20000, 1\] is 3;"):
+        with pytest.raises(fc.DataError, match=r"y_prob\[200, 1\] is 3;"):
             fc.ece(np.zeros(len(probs), int), probs, n_threads=n_threads)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import oracle
 import pytest
@@ -82,6 +84,35 @@ def test_the_report_of_the_rows_is_the_oracles(drawn):
             assert np.isnan([curve.accuracy[b], curve.confidence[b]]).all()
     assert report["ece"] == pytest.approx(np.average(gaps, weights=shares), rel=1e-12, abs=1e-15)
     assert report["mce"] == pytest.approx(max(gaps), rel=1e-12, abs=1e-15)
+
+
+@given(rows(weighted=False, max_rows=80))
+def test_labels_change_nothing_else(drawn):
+    """Without labels the other columns are the same, to the bit."""
+    labelled = worked(drawn)
+    batch = arrays.predictions(drawn.labels, drawn.scores, from_logits=drawn.from_logits)
+    bare = Rows(replace(batch, labels=arrays.LabelColumn("", np.empty(0, np.int64), np.dtype(np.int64))))
+    bare.fill(0, len(drawn))
+    np.testing.assert_array_equal(bare.prediction, labelled.prediction)
+    np.testing.assert_array_equal(bare.table[:4], labelled.table[:4])
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+@pytest.mark.parametrize("n_classes", [0, 3, 60])
+def test_faults_are_counted_and_the_first_is_kept(from_logits, n_classes):
+    drawn = np.full((200, n_classes) if n_classes else 200, 1 / max(n_classes, 2))
+    labels = np.zeros(200, int)
+    drawn[[40, 70]] = np.nan
+    labels[[90, 130, 199]] = [-1, 99, max(n_classes, 2)]
+    if n_classes:
+        drawn[150, 1] = np.nan
+    found = Rows(arrays.predictions(labels, drawn, from_logits=from_logits))
+    for start, stop in ((100, 200), (0, 100)):
+        found.fill(start, stop)
+    counted = dict(zip(("n_nan", "first_nan", "n_bad", "first_bad"), found.faults.tolist(), strict=True))
+    assert counted == {"n_nan": 2 + (n_classes > 0), "first_nan": 40, "n_bad": 3, "first_bad": 90}
+    assert np.isnan(found.table[0]).tolist() == [row in (40, 70) for row in range(100)]
+    assert (found.prediction < 0).tolist() == [row in (40, 70) for row in range(100)]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

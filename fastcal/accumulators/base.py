@@ -67,6 +67,8 @@ class _Worker:
 
     def __call__(self, start: int, stop: int) -> None:
         self.rows.fill(start, stop)
+        if self.rows.faults[kernels.rows.N_BAD]:
+            return  # the update will raise; what is read from here on only finds the first fault
         for name, part in self.parts.items():
             part.add(self.states[name], self.rows)
 

@@ -22,16 +22,16 @@ _SCALE = 2.0**SCALE_BITS
 
 @kernel
 def bin_index(p, edges):
-    """Bin of ``p`` in [0, 1] among near-uniform ``edges``."""
-    n_bins = edges.shape[0] - 1
+    """Bin of ``p`` among near-uniform ``edges`` of [0, 1]; whatever ``p`` is, the index is one of a bin."""
+    last = edges.shape[0] - 2
     wide = np.float64(p)
-    j = np.int64(wide * n_bins)
-    j = min(j, np.int64(n_bins - 1))
+    guess = min(max(wide, 0.0), 1.0) * (last + 1)
+    j = max(min(np.int64(guess), np.int64(last)), np.int64(0))  # NaN becomes the least int64
     if wide <= edges[np.uintp(j)]:
         j -= 1
     elif wide > edges[np.uintp(j + 1)]:
         j += 1
-    return np.uintp(min(max(j, np.int64(0)), np.int64(n_bins - 1)))
+    return np.uintp(min(max(j, np.int64(0)), np.int64(last)))
 
 
 @kernel
