@@ -8,8 +8,10 @@ import importlib
 import pkgutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import fastcal
@@ -70,18 +72,40 @@ def test_no_file_is_longer_than_400_lines():
         assert len(path.read_text().splitlines()) <= 400, path
 
 
-def test_every_kernel_goes_through_the_one_decorator():
-    for path in ROOT.rglob("*.py"):
-        tree = ast.parse(path.read_text())
-        imports = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
-        imports |= {
-            (n.module or "").split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and not n.level
-        }
-        if path.name != "jit.py" or path.parent.name != "kernels":
-            assert "numba" not in imports, path
-    for path in (ROOT / "kernels").glob("*.py"):
-        if path.name in ("__init__.py", "jit.py"):
-            continue
-        for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.FunctionDef) and node.returns is None:  # typed helpers run in Python
-                assert [ast.unparse(d) for d in node.decorator_list] == ["kernel"], f"{path.name}: {node.name}"
+README = (ROOT.parent / "README.md").read_text()
+
+
+def mapped_files():
+    """The paths that the README's map lists."""
+    block = README.split("```\nfastcal/\n", 1)[1].split("```", 1)[0]
+    folders, files = [], set()
+    for line in block.splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2 - 1
+        name = line.split()[0]
+        folders[depth:] = [name.rstrip("/")] if name.endswith("/") else []
+        if not name.endswith("/"):
+            files.add("/".join([*folders[:depth], name]))
+    return files
+
+
+def test_the_readmes_map_is_the_package():
+    files = {path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py")}
+    assert mapped_files() == {file for file in files if "/" not in file or not file.endswith("__init__.py")}
+
+
+def test_the_readmes_order_of_imports_is_the_contract():
+    contract = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
+    order = " -> ".join(layer.replace("fastcal.", "") for layer in contract["layers"])
+    assert f"`{order}`" in README
+    rooms = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert rooms - {"__init__", "__main__"} == set(order.replace("|", "->").replace(" ", "").split("->"))
+
+
+def test_the_readmes_python_runs():
+    """The five lines of library use, on rows of their shapes."""
+    code = README.split("```python\n", 1)[1].split("```", 1)[0]
+    logits = np.random.default_rng(0).standard_normal((100, 3))
+    labels = np.zeros(100, int)
+    probs = np.full((100, 4), 0.25)
+    batches = [(labels[:50], probs[:50]), (labels[50:], probs[50:])]
+    exec(compile(code, "README.md", "exec"), {"logits": logits, "labels": labels, "probs": probs, "batches": batches})

@@ -1,0 +1,50 @@
+"""Numba is imported by kernels/jit.py alone, and every function of a kernel module is decorated with its ``kernel``.
+
+Helpers that run in Python say so by a return annotation, which kernels do not have.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent.parent / "fastcal"
+JIT = PACKAGE / "kernels" / "jit.py"
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Top-level names of the libraries that a module imports."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add((node.module or "").split(".")[0])
+    return names
+
+
+def problems(path: Path) -> list[str]:
+    """What is wrong with one file."""
+    tree = ast.parse(path.read_text())
+    found = []
+    if path != JIT and "numba" in imported(tree):
+        found.append("imports numba; only kernels/jit.py does")
+    if path.parent == JIT.parent and path not in (JIT, JIT.parent / "__init__.py"):
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef) and node.returns is None:
+                decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+                if decorators != ["kernel"]:
+                    found.append(f"{node.name} is decorated with {decorators}, not with kernel alone")
+    return [f"{path.relative_to(PACKAGE.parent)}: {problem}" for problem in found]
+
+
+def main() -> None:
+    """Print what is wrong; exit with 1 if anything is."""
+    found = [problem for path in sorted(PACKAGE.rglob("*.py")) for problem in problems(path)]
+    print("\n".join(found) or "every kernel goes through the one decorator")
+    sys.exit(bool(found))
+
+
+if __name__ == "__main__":
+    main()
