@@ -32,7 +32,7 @@ class Rows:
 
     def _allocate(self) -> None:
         rows, dtype = kernels.rows, self.scores.dtype
-        self._lines = np.empty((rows.NARROW, rows.BLOCK), dtype)
+        self._lines = np.empty(rows.NARROW * rows.BLOCK, dtype)
         self._lines_read = self._lines.view()
         self._lines_read.flags.writeable = False
         self._empty_block = rows.empty_block(dtype, wide=False)
@@ -43,69 +43,76 @@ class Rows:
         """Work on rows start to stop: sets ``prediction``, ``hits``, ``table`` and ``weights``; adds to ``faults``."""
         rows = kernels.rows
         if stop - start != self.n:
-            self.n = stop - start
-            self.prediction = np.empty(self.n, np.int64)
-            self.hits = np.empty((2, self.n), np.uint8)
-            self.table = np.empty((rows.N_COLUMNS, self.n), self.scores.dtype)
-            self._work = np.empty((-(-self.n // rows.BLOCK), rows.BLOCK_SIZE), self.scores.dtype)
+            self._resize(stop - start)
         faults = np.zeros_like(self.faults)
         faults[[rows.FIRST_NAN, rows.FIRST_BAD]] = rows.NONE_YET
         self.labels = self.predictions.labels.chunk(start, stop)
         scores = self.scores.chunk(start, stop)
+        self._work[:] = self._empty_block
         if self.from_logits:
             self._from_logits(scores, faults)
         else:
             self._from_probabilities(scores, faults)
+        np.copyto(self._results, self._blocks)
         weights = self.predictions.weights
         if weights is not None:
             self._take_weights(weights, start, stop, faults)
         self._add_faults(faults, start)
 
+    def _resize(self, n: int) -> None:
+        rows, dtype = kernels.rows, self.scores.dtype
+        n_blocks = -(-n // rows.BLOCK)
+        self.n = n
+        self.prediction = np.empty(n, np.int64)
+        self.hits = np.empty((2, n), np.uint8)
+        self._work = np.empty((n_blocks, rows.BLOCK_SIZE), dtype)
+        # The results stand block by block in the work, and column by column in the table.
+        results = np.empty((rows.N_COLUMNS, n_blocks, rows.BLOCK), dtype)
+        self._results = results
+        self._blocks = self._work[:, : rows.N_COLUMNS * rows.BLOCK].reshape(n_blocks, rows.N_COLUMNS, -1).swapaxes(0, 1)
+        self.table = results.reshape(rows.N_COLUMNS, -1)[:, :n]
+
     def _from_logits(self, scores: Array, faults: Array) -> None:
-        softmax = kernels.softmax
         if self.binary:  # the row (0, z)
             pairs = np.zeros((self.n, 2), scores.dtype)
             pairs[:, 1] = scores
             pairs.flags.writeable = False
             scores = pairs
-        self._work[:] = self._empty_block
+        softmax, inverse_t, lines = kernels.softmax, self.inverse_temperature, (self._lines, self._lines_read)
         if scores.shape[1] <= kernels.rows.NARROW:
-            softmax.narrow_sums(scores, self.inverse_temperature, self._lines, self._lines_read, self._work)
+            softmax.narrow_sums(scores, inverse_t, *lines, self._work)
         else:
-            softmax.wide_sums(
-                scores,
-                self.inverse_temperature,
-                self._empty_lanes,
-                self._lines,
-                self._lines_read,
-                self._lanes,
-                self._work,
-            )
-        softmax.results(
+            softmax.wide_sums(scores, inverse_t, self._empty_lanes, *lines, self._lanes, self._work)
+        self._judge(scores, np.inf, np.inf, faults)
+        softmax.finish(inverse_t, self.binary, self._work)
+
+    def _from_probabilities(self, scores: Array, faults: Array) -> None:
+        probabilities, lines = kernels.probabilities, (self._lines, self._lines_read)
+        if self.binary:
+            scores = scores.reshape(-1, 1)
+            probabilities.binary_sums(scores, self._work)
+        elif scores.shape[1] <= kernels.rows.NARROW:
+            probabilities.narrow_sums(scores, *lines, self._work)
+        else:
+            probabilities.wide_sums(scores, self._empty_lanes, *lines, self._lanes, self._work)
+        self._judge(scores, *self.tolerances, faults)
+        if self.binary:
+            probabilities.finish_binary(self._work)
+        else:
+            probabilities.finish(self._work)
+
+    def _judge(self, scores: Array, tolerance: float, sum_tolerance: float, faults: Array) -> None:
+        kernels.rows.judge(
             scores,
             self.labels,
-            self.inverse_temperature,
             self.binary,
+            tolerance,
+            sum_tolerance,
             self._work,
             self.prediction,
             self.hits,
-            self.table,
             faults,
         )
-
-    def _from_probabilities(self, scores: Array, faults: Array) -> None:
-        probabilities = kernels.probabilities
-        value, total = self.tolerances
-        results = self.prediction, self.hits, self.table, faults
-        if self.binary:
-            probabilities.binary_results(scores, self.labels, value, self._work, *results)
-            return
-        self._work[:] = self._empty_block
-        if scores.shape[1] <= kernels.rows.NARROW:
-            probabilities.narrow_sums(scores, self._lines, self._lines_read, self._work)
-        else:
-            probabilities.wide_sums(scores, self._empty_lanes, self._lines, self._lines_read, self._lanes, self._work)
-        probabilities.results(scores, self.labels, value, total, self._work, *results)
 
     def _take_weights(self, column: Column, start: int, stop: int, faults: Array) -> None:
         rows = kernels.rows

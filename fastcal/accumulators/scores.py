@@ -92,8 +92,9 @@ class ScorePart(Part):
             state["correct_sum"] = np.zeros((1, exact.N_LIMBS), np.int64)
         infinite, _, _ = [exact.add_products(values, rows.weights, digits) for digits, values in sums]
         state["counts"][1] += infinite
-        exact.add(rows.weights, state["weight_sum"])
-        exact.add_selected(rows.weights, correct, state["correct_sum"])
+        # ones and zeros in the dtype of the columns: no kernel is compiled for them alone
+        exact.add_products(np.ones_like(rows.table[0]), rows.weights, state["weight_sum"])
+        exact.add_products(correct.astype(rows.table.dtype), rows.weights, state["correct_sum"])
 
     def view(self, state: State) -> Sums:
         """See :meth:`Part.view`."""

@@ -23,15 +23,19 @@ _SCALE = 2.0**SCALE_BITS
 @kernel
 def bin_index(p, edges):
     """Bin of ``p`` among near-uniform ``edges`` of [0, 1]; whatever ``p`` is, the index is one of a bin."""
-    last = edges.shape[0] - 2
+    last = np.int64(edges.shape[0] - 2)
     wide = np.float64(p)
-    guess = min(max(wide, 0.0), 1.0) * (last + 1)
-    j = max(min(np.int64(guess), np.int64(last)), np.int64(0))  # NaN becomes the least int64
+    if not wide > 0.0:
+        return np.uintp(0)
+    if wide >= 1.0:
+        return np.uintp(last)
+    j = np.int64(wide * (last + 1))
+    j = last if j > last else j
     if wide <= edges[np.uintp(j)]:
         j -= 1
     elif wide > edges[np.uintp(j + 1)]:
         j += 1
-    return np.uintp(min(max(j, np.int64(0)), np.int64(last)))
+    return np.uintp(j)
 
 
 @kernel

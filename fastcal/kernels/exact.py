@@ -26,7 +26,7 @@ def _add_one(value, limbs):
     mantissa = bits & np.int64(0xFFFFFFFFFFFFF)
     # Subnormals have the exponent of the smallest normal and no implicit bit.
     mantissa = mantissa | (np.int64(1) << np.int64(52)) if exponent > 0 else mantissa
-    position = max(exponent, np.int64(1)) - np.int64(1)
+    position = exponent - np.int64(1) if exponent > 0 else exponent
     limb = np.uintp(position >> np.int64(5))  # unsigned: a signed index is checked for being negative
     shift = position & np.int64(31)
     low = (mantissa & _MASK) << shift  # at most 63 bits
@@ -77,12 +77,3 @@ def add_products(values, weights, limbs):
                 n_infinite += 1
     carry(limbs)
     return n_infinite
-
-
-@kernel
-def add_selected(values, selected, limbs):
-    """Add the values whose ``selected`` is not 0."""
-    for i in range(values.shape[0]):
-        if selected[i] != 0:
-            _add_one(values[i], limbs[0])
-    carry(limbs)

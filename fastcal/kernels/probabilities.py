@@ -18,19 +18,13 @@ from .rows import (
     BLOCK_SIZE,
     BRIER,
     CONFIDENCE,
-    CORRECT,
     ENTROPY,
-    FIRST_BAD,
-    FIRST_NAN,
+    LABEL,
     LOGSUMEXP,
     MARGIN,
     MAXIMUM,
-    N_BAD,
-    N_COLUMNS,
-    N_NAN,
     NLL,
     OFFSET,
-    OUTCOME,
     SECOND,
     fold_sums,
     fold_top,
@@ -48,7 +42,7 @@ LEAST = 1.17549435e-38
 
 
 @kernel
-def _add(line, k, block):
+def _add(values, offset, k, block):
     """Add a line's p to the total, and, the maximum left out, -p log p, p^2 and what lies below 0."""
     # No conditional expressions here: LLVM would follow "p is 0" through the logarithm as a branch of its own, and the
     # loop would stay scalar (5.2 against 1.1 ns a class).
@@ -58,7 +52,7 @@ def _add(line, k, block):
     least = real(LEAST)
     base = real(k)
     for i in range(BLOCK):
-        p = line[i]
+        p = values[np.uintp(offset + i)]
         block[TOTAL + i] += p
         largest = base + block[OFFSET + i] == block[ARGMAX + i]
         p = p * (one - real(largest))
@@ -75,9 +69,9 @@ def narrow_sums(probs, lines, lines_read, work):
         block = work[b]
         turn(probs, b * BLOCK, lines)
         for k in range(probs.shape[1]):
-            top(lines_read[k], k, block)
+            top(lines_read, k * BLOCK, k, block)
         for k in range(probs.shape[1]):
-            _add(lines_read[k], k, block)
+            _add(lines_read, k * BLOCK, k, block)
 
 
 @kernel
@@ -85,149 +79,89 @@ def wide_sums(probs, empty, lines, lines_read, lanes, work):
     """Gather the sums of wide rows, each in ``lanes``, a block of its own that begins as ``empty``."""
     n_classes = probs.shape[1]
     whole = n_classes - n_classes % BLOCK
+    start = np.int64(0)  # a literal 0 would be a type of its own, and compile its callees once more
     for n in range(probs.shape[0]):
         row = probs[n]
-        pad(row, 0.0, lines[0])
+        pad(row, 0.0, lines)
         for i in range(BLOCK_SIZE):
             lanes[i] = empty[i]
-        for k in range(0, n_classes, BLOCK):
-            top(row[k : k + BLOCK] if k < whole else lines_read[0], k, lanes)
+        for k in range(0, whole, BLOCK):
+            top(row, k, k, lanes)
+        top(lines_read, start, whole, lanes)
         fold_top(lanes)
-        for k in range(0, n_classes, BLOCK):
-            _add(row[k : k + BLOCK] if k < whole else lines_read[0], k, lanes)
+        for k in range(0, whole, BLOCK):
+            _add(row, k, k, lanes)
+        _add(lines_read, start, whole, lanes)
         fold_sums(lanes, work[n // BLOCK], n % BLOCK)
 
 
 @kernel
-def _finish(block):
-    """On entry NLL holds the label's probability."""
-    real = block.dtype.type
-    zero = real(0)
-    one = real(1)
-    least = real(LEAST)
-    for i in range(BLOCK):
-        m = block[MAXIMUM + i]
-        second = block[SECOND + i]
-        p = block[NLL * BLOCK + i]
-        m = one if m > one else m
-        second = zero if second < zero else second
-        p = zero if p < zero else p
-        p = one if p > one else p
-        off = one - p
-        # the label's own square is out of SQUARES only where the label is the maximum
-        rest = block[SQUARES + i] if p == m else block[SQUARES + i] + (m * m - p * p)
-        block[CONFIDENCE * BLOCK + i] = m
-        block[MARGIN * BLOCK + i] = m - second
-        block[ENTROPY * BLOCK + i] = block[INFORMATION + i] - m * log(least if m < least else m)
-        block[LOGSUMEXP * BLOCK + i] = zero
-        block[NLL * BLOCK + i] = -log(p)
-        block[BRIER * BLOCK + i] = rest + off * off
-
-
-@kernel
-def results(probs, labels, tolerance, sum_tolerance, work, prediction, hits, table, faults):
-    """From sums to ``prediction`` and ``table`` and, unless ``labels`` is empty, ``hits``.
-
-    A row fails whose probabilities lie outside [0, 1] by more than ``tolerance``, whose sum is off 1 by more than
-    ``sum_tolerance``, or whose label is no class.
-    """
-    n, n_classes = probs.shape
-    for first in range(0, n, BLOCK):
-        block = work[first // BLOCK]
-        size = n - first if n - first < BLOCK else BLOCK
-        for i in range(size):
-            row = first + i
-            largest = np.int64(block[ARGMAX + i])
-            total = np.float64(block[TOTAL + i])
-            bad = np.float64(block[MAXIMUM + i]) > 1.0 + tolerance or np.float64(block[BELOW + i]) < -tolerance
-            y = largest
-            if labels.size > 0:
-                y = labels[row]
-                if y < 0 or y >= n_classes:
-                    bad = True
-                    y = largest
-                hits[CORRECT, row] = y == largest
-                hits[OUTCOME, row] = y == largest
-            block[NLL * BLOCK + i] = probs[row, y]
-            if np.isnan(total):
-                block[MAXIMUM + i] = np.nan
-                block[NLL * BLOCK + i] = np.nan
-                largest = np.int64(-1)
-                faults[N_NAN] += 1
-                if row < faults[FIRST_NAN]:
-                    faults[FIRST_NAN] = row
-            elif abs(total - 1.0) > sum_tolerance:
-                bad = True
-            if bad:
-                faults[N_BAD] += 1
-                if row < faults[FIRST_BAD]:
-                    faults[FIRST_BAD] = row
-            prediction[row] = largest
-        _finish(block)
-        for column in range(N_COLUMNS):
-            for i in range(size):
-                table[column, first + i] = block[column * BLOCK + i]
-
-
-@kernel
-def _finish_binary(block):
-    """On entry MAXIMUM holds p, SECOND the label."""
-    real = block.dtype.type
-    zero = real(0)
-    one = real(1)
-    least = real(LEAST)
-    for i in range(BLOCK):
-        p = block[MAXIMUM + i]
-        positive = block[SECOND + i] == one
-        p = zero if p < zero else p
-        p = one if p > one else p
-        q = one - p
-        log_p = log(p)
-        log_q = log1p(-p)
-        margin = p - q
-        off = q if positive else p
-        information = p * (log_p if p > least else zero) + q * (log_q if q > zero else zero)
-        block[CONFIDENCE * BLOCK + i] = p
-        block[MARGIN * BLOCK + i] = margin if margin > zero else -margin
-        block[ENTROPY * BLOCK + i] = -information
-        block[LOGSUMEXP * BLOCK + i] = zero
-        block[NLL * BLOCK + i] = -(log_p if positive else log_q)
-        block[BRIER * BLOCK + i] = off * off
-
-
-@kernel
-def binary_results(probs, labels, tolerance, work, prediction, hits, table, faults):
-    """The same for (N,) probabilities of class 1; class 1 is predicted where p > 0.5."""
-    n = probs.shape[0]
+def finish(work):
+    """From sums to results."""
     real = work.dtype.type
-    for first in range(0, n, BLOCK):
-        block = work[first // BLOCK]
-        size = n - first if n - first < BLOCK else BLOCK
-        for i in range(size):
-            row = first + i
-            p = np.float64(probs[row])
-            bad = p > 1.0 + tolerance or p < -tolerance
-            largest = np.int64(1) if p > 0.5 else np.int64(0)
-            y = largest
-            if labels.size > 0:
-                y = labels[row]
-                if y < 0 or y > 1:
-                    bad = True
-                hits[CORRECT, row] = y == largest
-                hits[OUTCOME, row] = y == 1
-            if np.isnan(p):
-                largest = np.int64(-1)
-                faults[N_NAN] += 1
-                if row < faults[FIRST_NAN]:
-                    faults[FIRST_NAN] = row
-            if bad:
-                faults[N_BAD] += 1
-                if row < faults[FIRST_BAD]:
-                    faults[FIRST_BAD] = row
-            block[MAXIMUM + i] = probs[row]
-            block[SECOND + i] = real(y)
-            prediction[row] = largest
-        _finish_binary(block)
-        for column in range(N_COLUMNS):
-            for i in range(size):
-                table[column, first + i] = block[column * BLOCK + i]
+    zero = real(0)
+    one = real(1)
+    least = real(LEAST)
+    for b in range(work.shape[0]):
+        block = work[b]
+        for i in range(BLOCK):
+            m = block[MAXIMUM + i]
+            second = block[SECOND + i]
+            p = block[LABEL + i]
+            m = one if m > one else m
+            second = zero if second < zero else second
+            p = zero if p < zero else p
+            p = one if p > one else p
+            off = one - p
+            # the label's own square is out of SQUARES only where the label is the maximum
+            rest = block[SQUARES + i] if p == m else block[SQUARES + i] + (m * m - p * p)
+            block[CONFIDENCE * BLOCK + i] = m
+            block[MARGIN * BLOCK + i] = m - second
+            block[ENTROPY * BLOCK + i] = block[INFORMATION + i] - m * log(least if m < least else m)
+            block[LOGSUMEXP * BLOCK + i] = zero
+            block[NLL * BLOCK + i] = -log(p)
+            block[BRIER * BLOCK + i] = rest + off * off
+
+
+@kernel
+def binary_sums(probs, work):
+    """What ``judge`` needs to know of (N, 1) probabilities of class 1, which is predicted where p > 0.5."""
+    real = work.dtype.type
+    last = probs.shape[0] - 1
+    for b in range(work.shape[0]):
+        block = work[b]
+        for i in range(BLOCK):
+            row = b * BLOCK + i
+            p = probs[row if row < last else last, 0]
+            block[MAXIMUM + i] = p
+            block[ARGMAX + i] = real(1) if p > real(0.5) else real(0)
+            block[TOTAL + i] = real(1) + real(0) * p  # NaN where p is NaN or infinite
+            block[BELOW + i] = p
+
+
+@kernel
+def finish_binary(work):
+    """From (N,) probabilities, in MAXIMUM, and labels to results."""
+    real = work.dtype.type
+    zero = real(0)
+    one = real(1)
+    least = real(LEAST)
+    for b in range(work.shape[0]):
+        block = work[b]
+        for i in range(BLOCK):
+            p = block[MAXIMUM + i]
+            positive = block[LABEL + i] == one
+            p = zero if p < zero else p
+            p = one if p > one else p
+            q = one - p
+            log_p = log(p)
+            log_q = log1p(-p)
+            margin = p - q
+            off = q if positive else p
+            information = p * (log_p if p > least else zero) + q * (log_q if q > zero else zero)
+            block[CONFIDENCE * BLOCK + i] = p
+            block[MARGIN * BLOCK + i] = margin if margin > zero else -margin
+            block[ENTROPY * BLOCK + i] = -information
+            block[LOGSUMEXP * BLOCK + i] = zero
+            block[NLL * BLOCK + i] = -(log_p if positive else log_q)
+            block[BRIER * BLOCK + i] = off * off

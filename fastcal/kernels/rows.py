@@ -1,8 +1,8 @@
 """What the row kernels share: blocks, the places in them, and the columns they fill.
 
-A row goes through two kernels. The first gathers a few sums over its classes, the second turns sums into results.
-Both work on blocks of ``BLOCK`` rows; ``work[block, place + i]`` holds what is known of row i. All loops run over
-*lines* of ``BLOCK`` numbers:
+A row goes through three kernels: the first gathers a few sums over its classes, ``judge`` looks at its label and at
+what may be wrong with it, the last turns sums into results. All work on blocks of ``BLOCK`` rows: ``work[block, place
++ i]`` holds what is known of row i. The loops run over *lines* of ``BLOCK`` numbers:
 
 - *narrow* rows (``K <= NARROW``) are turned, 64 rows at a time: line k holds class k of every row of the block, and the
   vectors run across rows;
@@ -13,7 +13,8 @@ The arithmetic at the end of a row (exp, log, divisions) always runs across the 
 
 A block is flat, with its places at constant distances, because LLVM does not vectorise a loop in which it would have to
 compare more than a few pointers: a loop reads one line and otherwise one array at constant offsets. (Two-dimensional
-``block[place, i]`` has strides known at run time only: 3 times slower.)
+``block[place, i]`` has strides known at run time only: 3 times slower.) Lines are read at an unsigned offset: Numba
+checks signed indices for being negative, which keeps a loop scalar.
 """
 
 from __future__ import annotations
@@ -38,9 +39,10 @@ N_NAN, FIRST_NAN, N_BAD, FIRST_BAD = range(4)
 N_FAULTS = 4
 NONE_YET = np.iinfo(np.int64).max
 
-# Places in a block: the results, then what is gathered line by line.
-MAXIMUM, SECOND, ARGMAX, SUM_A, SUM_B, SUM_C, SUM_D, OFFSET = (
-    BLOCK * place for place in range(N_COLUMNS, N_COLUMNS + 8)
+# Places in a block: the results, then what is gathered line by line, then the label's score (for (N,) probabilities the
+# label itself).
+MAXIMUM, SECOND, ARGMAX, SUM_A, SUM_B, SUM_C, SUM_D, LABEL, OFFSET = (
+    BLOCK * place for place in range(N_COLUMNS, N_COLUMNS + 9)
 )
 BLOCK_SIZE = OFFSET + BLOCK
 
@@ -60,29 +62,29 @@ def turn(scores, first, lines):
     """Rows ``first`` to ``first + BLOCK`` into lines, one class a line; past the end the last row is repeated."""
     last = scores.shape[0] - 1
     for i in range(BLOCK):
-        row = min(first + i, last)
+        row = first + i if first + i < last else last
         for k in range(scores.shape[1]):
-            lines[k, i] = scores[row, k]
+            lines[np.uintp(k * BLOCK + i)] = scores[row, k]
 
 
 @kernel
-def pad(row, fill, line):
+def pad(row, fill, lines):
     """The last, incomplete line of a row, filled up."""
     first = row.shape[0] - row.shape[0] % BLOCK
     for i in range(BLOCK):
-        line[i] = row[first + i] if first + i < row.shape[0] else fill
+        lines[i] = row[first + i] if first + i < row.shape[0] else fill
 
 
 @kernel
-def top(line, k, block):
-    """Take a line into MAXIMUM, its first index ARGMAX, and SECOND, the next largest.
+def top(values, offset, k, block):
+    """Take the line at ``offset`` into MAXIMUM, its first index ARGMAX, and SECOND, the next largest.
 
     The line is of class ``k``, or of classes from ``k`` on (a wide row). NaN is passed over. Indices are exact in
     float32 up to 2^24 classes.
     """
     base = block.dtype.type(k)
     for i in range(BLOCK):
-        z = line[i]
+        z = values[np.uintp(offset + i)]
         m = block[MAXIMUM + i]
         second = block[SECOND + i]
         above = z > m
@@ -119,11 +121,53 @@ def fold_sums(lanes, block, i):
     """Sum the partial results of a wide row and hand all its results to row ``i`` of its block."""
     for place in range(MAXIMUM, SUM_A, BLOCK):
         block[place + i] = lanes[place]
-    for place in range(SUM_A, OFFSET, BLOCK):
-        a, b, c, d = lanes[place], lanes[place + 1], lanes[place + 2], lanes[place + 3]
-        for j in range(place + 4, place + BLOCK, 4):
-            a += lanes[j]
-            b += lanes[j + 1]
-            c += lanes[j + 2]
-            d += lanes[j + 3]
-        block[place + i] = (a + b) + (c + d)
+    for place in range(SUM_A, LABEL, BLOCK):
+        even = lanes[place]
+        odd = lanes[place + 1]
+        for j in range(place + 2, place + BLOCK, 2):
+            even += lanes[j]
+            odd += lanes[j + 1]
+        block[place + i] = even + odd
+
+
+@kernel
+def judge(scores, labels, binary, tolerance, sum_tolerance, work, prediction, hits, faults):
+    """Between sums and results: ``prediction``, LABEL, ``hits``, and what is wrong with a row.
+
+    NaN in SUM_A, or no score above -inf, make a row no distribution: prediction -1, NaN results. A row is bad whose
+    MAXIMUM exceeds 1 or whose SUM_D, what lay below 0, falls below 0 by more than ``tolerance``, whose SUM_A is off 1
+    by more than ``sum_tolerance`` (both infinite for logits), or whose label is no class. Empty ``labels``: none given.
+    """
+    n, n_columns = scores.shape
+    n_classes = 2 if binary else n_columns
+    real = work.dtype.type
+    for row in range(n):
+        block = work[row // BLOCK]
+        i = row % BLOCK
+        largest = np.int64(block[ARGMAX + i])
+        total = np.float64(block[SUM_A + i])
+        bad = np.float64(block[MAXIMUM + i]) > 1.0 + tolerance or np.float64(block[SUM_D + i]) < -tolerance
+        y = largest
+        if labels.size > 0:
+            y = labels[row]
+            if y < 0 or y >= n_classes:
+                bad = True
+                y = np.int64(0)
+            hits[CORRECT, row] = y == largest
+            hits[OUTCOME, row] = y == 1 if binary else y == largest
+        block[LABEL + i] = scores[row, y] if n_columns == n_classes else real(y)
+        if np.isnan(total) or block[MAXIMUM + i] == -np.inf:
+            block[MAXIMUM + i] = np.nan
+            block[SUM_A + i] = np.nan
+            block[LABEL + i] = np.nan
+            largest = np.int64(-1)
+            faults[N_NAN] += 1
+            if row < faults[FIRST_NAN]:
+                faults[FIRST_NAN] = row
+        elif abs(total - 1.0) > sum_tolerance:
+            bad = True
+        if bad:
+            faults[N_BAD] += 1
+            if row < faults[FIRST_BAD]:
+                faults[FIRST_BAD] = row
+        prediction[row] = largest

@@ -23,19 +23,13 @@ from .rows import (
     BLOCK_SIZE,
     BRIER,
     CONFIDENCE,
-    CORRECT,
     ENTROPY,
-    FIRST_BAD,
-    FIRST_NAN,
+    LABEL,
     LOGSUMEXP,
     MARGIN,
     MAXIMUM,
-    N_BAD,
-    N_COLUMNS,
-    N_NAN,
     NLL,
     OFFSET,
-    OUTCOME,
     SECOND,
     fold_sums,
     fold_top,
@@ -46,18 +40,17 @@ from .rows import (
 from .rows import SUM_A as REST
 from .rows import SUM_B as SLOPE
 from .rows import SUM_C as SQUARES
-from .rows import SUM_D as GAP
 
 
 @kernel
-def _add(line, k, inverse_t, block):
+def _add(values, offset, k, inverse_t, block):
     """Add a line's e, e d and e^2 to the sums, the maximum left out."""
     real = block.dtype.type
     zero = real(0)
     floor = real(-1000)  # exp is 0 there in both precisions, and 0 * -1000 is not NaN as 0 * -inf would be
     base = real(k)
     for i in range(BLOCK):
-        d = (line[i] - block[MAXIMUM + i]) * inverse_t
+        d = (values[np.uintp(offset + i)] - block[MAXIMUM + i]) * inverse_t
         d = floor if d < floor else d
         e = exp(d)
         largest = base + block[OFFSET + i] == block[ARGMAX + i]
@@ -72,16 +65,16 @@ def _add(line, k, inverse_t, block):
 def narrow_sums(logits, inverse_t, lines, lines_read, work):
     """Gather the sums of narrow rows into ``work``, which comes empty.
 
-    ``lines_read`` is a read-only view of the scratch ``lines`` (K, BLOCK): rows are read-only too, and one type of line
-    means one compilation.
+    ``lines_read`` is a read-only view of the scratch ``lines`` (NARROW * BLOCK,): rows are read-only too, and one type
+    of line means one compilation.
     """
     for b in range(work.shape[0]):
         block = work[b]
         turn(logits, b * BLOCK, lines)
         for k in range(logits.shape[1]):
-            top(lines_read[k], k, block)
+            top(lines_read, k * BLOCK, k, block)
         for k in range(logits.shape[1]):
-            _add(lines_read[k], k, inverse_t, block)
+            _add(lines_read, k * BLOCK, k, inverse_t, block)
 
 
 @kernel
@@ -89,83 +82,50 @@ def wide_sums(logits, inverse_t, empty, lines, lines_read, lanes, work):
     """Gather the sums of wide rows, each in ``lanes``, a block of its own that begins as ``empty``."""
     n_classes = logits.shape[1]
     whole = n_classes - n_classes % BLOCK
+    start = np.int64(0)  # a literal 0 would be a type of its own, and compile its callees once more
     for n in range(logits.shape[0]):
         row = logits[n]
-        pad(row, -np.inf, lines[0])
+        pad(row, -np.inf, lines)
         for i in range(BLOCK_SIZE):
             lanes[i] = empty[i]
-        for k in range(0, n_classes, BLOCK):
-            top(row[k : k + BLOCK] if k < whole else lines_read[0], k, lanes)
+        for k in range(0, whole, BLOCK):
+            top(row, k, k, lanes)
+        top(lines_read, start, whole, lanes)
         fold_top(lanes)
-        for k in range(0, n_classes, BLOCK):
-            _add(row[k : k + BLOCK] if k < whole else lines_read[0], k, inverse_t, lanes)
+        for k in range(0, whole, BLOCK):
+            _add(row, k, k, inverse_t, lanes)
+        _add(lines_read, start, whole, inverse_t, lanes)
         fold_sums(lanes, work[n // BLOCK], n % BLOCK)
 
 
 @kernel
-def _finish(inverse_t, binary, block):
-    real = block.dtype.type
+def finish(inverse_t, binary, work):
+    """From sums to results. With ``binary`` the two columns of the logits stood for one logit a row: (0, z)."""
+    real = work.dtype.type
+    zero = real(0)
     one = real(1)
     scale = real(0.5) if binary else one  # the Brier score of (N,) is (p - y)^2, half the sum over two classes
-    for i in range(BLOCK):
-        m = block[MAXIMUM + i]
-        rest = block[REST + i]
-        squares = block[SQUARES + i]
-        gap = block[GAP + i]
-        total = one + rest
-        inverse = one / total
-        log_total = log1p(rest)
-        e_y = exp(-gap)
-        off = total - e_y
-        wrong = (one + (squares - e_y * e_y)) + off * off
-        right = rest * rest + squares
-        # gap is 0 where y is the maximum or tied with it; a tie makes both formulas agree
-        brier = (right if gap == real(0) else wrong) * (inverse * inverse) * scale
-        # the confidence of (N,) is P(y = 1)
-        confidence = rest * inverse if binary and block[ARGMAX + i] == real(0) else inverse
-        block[CONFIDENCE * BLOCK + i] = confidence
-        block[MARGIN * BLOCK + i] = (one - exp((block[SECOND + i] - m) * inverse_t)) * inverse
-        block[ENTROPY * BLOCK + i] = log_total - block[SLOPE + i] * inverse
-        block[LOGSUMEXP * BLOCK + i] = m * inverse_t + log_total
-        block[NLL * BLOCK + i] = log_total + gap
-        block[BRIER * BLOCK + i] = brier
-
-
-@kernel
-def results(logits, labels, inverse_t, binary, work, prediction, hits, table, faults):
-    """From sums to ``prediction`` and ``table`` and, unless ``labels`` is empty, ``hits``.
-
-    With ``binary`` the two columns of ``logits`` stand for one logit a row: (0, z).
-    """
-    n, n_classes = logits.shape
-    real = work.dtype.type
-    for first in range(0, n, BLOCK):
-        block = work[first // BLOCK]
-        size = n - first if n - first < BLOCK else BLOCK
-        for i in range(size):
-            row = first + i
-            largest = np.int64(block[ARGMAX + i])
-            # NaN anywhere, two +inf, or nothing but -inf: no distribution.
-            if np.isnan(block[REST + i]) or block[MAXIMUM + i] == -np.inf:
-                block[REST + i] = np.nan
-                largest = np.int64(-1)
-                faults[N_NAN] += 1
-                if row < faults[FIRST_NAN]:
-                    faults[FIRST_NAN] = row
-            prediction[row] = largest
-            gap = real(0)
-            if labels.size > 0:
-                y = labels[row]
-                if y < 0 or y >= n_classes:
-                    faults[N_BAD] += 1
-                    if row < faults[FIRST_BAD]:
-                        faults[FIRST_BAD] = row
-                elif y != largest:
-                    gap = (block[MAXIMUM + i] - logits[row, y]) * inverse_t
-                hits[CORRECT, row] = y == largest
-                hits[OUTCOME, row] = y == 1 if binary else y == largest
-            block[GAP + i] = gap
-        _finish(inverse_t, binary, block)
-        for column in range(N_COLUMNS):
-            for i in range(size):
-                table[column, first + i] = block[column * BLOCK + i]
+    for b in range(work.shape[0]):
+        block = work[b]
+        for i in range(BLOCK):
+            m = block[MAXIMUM + i]
+            rest = block[REST + i]
+            squares = block[SQUARES + i]
+            z_y = block[LABEL + i]
+            # 0 where y is the maximum, be it +inf, or tied with it: then both formulas of the Brier score agree
+            gap = zero if z_y == m else (m - z_y) * inverse_t
+            total = one + rest
+            inverse = one / total
+            log_total = log1p(rest)
+            e_y = exp(-gap)
+            off = total - e_y
+            wrong = (one + (squares - e_y * e_y)) + off * off
+            right = rest * rest + squares
+            # the confidence of (N,) is P(y = 1)
+            confidence = rest * inverse if binary and block[ARGMAX + i] == zero else inverse
+            block[CONFIDENCE * BLOCK + i] = confidence
+            block[MARGIN * BLOCK + i] = (one - exp((block[SECOND + i] - m) * inverse_t)) * inverse
+            block[ENTROPY * BLOCK + i] = log_total - block[SLOPE + i] * inverse
+            block[LOGSUMEXP * BLOCK + i] = m * inverse_t + log_total
+            block[NLL * BLOCK + i] = log_total + gap
+            block[BRIER * BLOCK + i] = (right if gap == zero else wrong) * (inverse * inverse) * scale

@@ -1,0 +1,144 @@
+"""``python -m bench``: every row of the table of comparisons against its peers, and what whole processes cost."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from comparisons import TABLE, available
+
+from . import machine
+from .machine import Bystanders, Figure
+from .race import FULL, QUICK, Line, measure, use_all_cores
+
+# How many times as fast as the best peer a line has to be.
+AT_LEAST = {("Evaluation", "logits"): 6}
+
+LIBRARIES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "torchmetrics", "netcal")
+
+
+def main() -> None:
+    options = arguments()
+    n_threads = use_all_cores()
+    bandwidth = machine.read_bandwidth(1 << (28 if options.quick else 30), n_threads)
+    print(f"{n_threads} threads for either side; they read memory at {bandwidth / 1e9:.1f} GB/s together")
+    print(", ".join(f"{name} {version}" for name, version in versions().items()), end="\n\n")
+    sizes, seconds = (QUICK, 0.5) if options.quick else (FULL, 2.0)
+    lines = []
+    for row in TABLE:
+        for kind in row.timed:
+            if options.only in (None, row.name):
+                lines.append(measure(row, kind, sizes[kind], seconds))
+                print_line(lines[-1], bandwidth, header=len(lines) == 1)
+    print()
+    figures = []
+    for name, find in processes(options.quick).items():
+        if options.only in (None, name):
+            bystanders = Bystanders()
+            for figure in find():
+                figures.append(figure)
+                print_figure(figure)
+            if name != "memory":
+                print_others(bystanders.cores())
+    if options.json:
+        options.json.write_text(json.dumps(as_json(bandwidth, n_threads, lines, figures), indent=2) + "\n")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the rows, and fewer repeats")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures, of all peers")
+    names = [*(row.name for row in TABLE if row.timed), *processes(quick=True)]
+    parser.add_argument("--only", choices=names, metavar="NAME", help=f"one of {', '.join(names)}")
+    return parser.parse_args()
+
+
+def processes(quick: bool) -> dict[str, Callable[[], list[Figure]]]:
+    """The measurements of whole processes by name."""
+    peers = [name for name, peer in TABLE[0].peers.items() if available(peer)]
+    return {
+        "memory": lambda: machine.extra_memory(peers),
+        "import": lambda: machine.import_time(5 if quick else 15),
+        "cold": lambda: machine.first_calls(1 if quick else 3),
+        "sample": lambda: machine.sample_report(3 if quick else 7),
+    }
+
+
+def print_line(line: Line, bandwidth: float, *, header: bool) -> None:
+    columns = "{:<18} {:<26} {:>9} {:<21} {:>9} {:>7} {:>13} {:>10} {:>6}"
+    if header:
+        titles = ("work", "input (float32)", "ours", "best peer", "its time", "ratio", "quartiles", "reads", "share")
+        print(columns.format(*titles))
+    n_rows, n_classes = line.shape
+    given = f"{line.kind}, {n_rows}" + (f" x {n_classes}" if n_classes > 1 else "")
+    rate = line.n_bytes / (line.best.ours if line.best else line.ours)
+    reads = f"{rate / 1e9:.2f} GB/s", f"{rate / bandwidth:.0%}"
+    if line.best is None:
+        print(columns.format(line.work, given, milliseconds(line.ours), "-", "", "", "", *reads))
+        return
+    best = line.best
+    quartiles = f"{best.low:.2f}-{best.high:.2f}"
+    times = milliseconds(best.ours), best.peer, milliseconds(best.theirs)
+    print(columns.format(line.work, given, *times, f"{best.ratio:.2f}x", quartiles, *reads), end="")
+    at_least = AT_LEAST.get((line.name, line.kind))
+    print(f"  {verdict(best.ratio >= at_least)} (at least {at_least}x)" if at_least else "", flush=True)
+    print_others(line.others)
+
+
+def print_others(cores: float) -> None:
+    if cores > 0.1:
+        print(f"  ^ not to be trusted: other processes kept {cores:.1f} cores busy meanwhile", flush=True)
+
+
+def print_figure(figure: Figure) -> None:
+    value = "-" if figure.value is None else f"{figure.value:.2f}"
+    print(f"{figure.what:<52} {value:>8} {figure.unit:<15}", end="")
+    if figure.at_most is not None:
+        holds = figure.value is not None and figure.value <= figure.at_most
+        print(f" {verdict(holds)} (at most {figure.at_most:g})", end="")
+    print(f"  {figure.note}" if figure.note else "", flush=True)
+
+
+def verdict(holds: bool) -> str:
+    return "holds" if holds else "MISSED"
+
+
+def milliseconds(seconds: float) -> str:
+    return f"{seconds * 1e3:.2f} ms"
+
+
+def versions() -> dict[str, str]:
+    """Python, and those of the libraries that are installed."""
+    found = {"Python": platform.python_version()}
+    for name in ("fastcal", *LIBRARIES):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def as_json(bandwidth: float, n_threads: int, lines: list[Line], figures: list[Figure]) -> dict[str, object]:
+    return {
+        "machine": {
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+            "threads": n_threads,
+            "read_bandwidth": bandwidth,
+            "versions": versions(),
+        },
+        "lines": [
+            {**asdict(line), "races": [{**asdict(race), "ratio": race.ratio} for race in line.races]} for line in lines
+        ],
+        "figures": [asdict(figure) for figure in figures],
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""``python -m bench.memory NAME``: the bytes that the whole report takes beyond its input, for fastcal or a peer.
+
+The process allocates the input, calls once with few rows so that code is loaded and compiled, lets the kernel forget
+the peak of its memory (Linux: 5 into /proc/self/clear_refs), runs, and prints by how much the peak exceeds the start.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from comparisons import TABLE, Data, generate
+
+from .race import DTYPE, FULL, use_all_cores
+
+
+def main(name: str) -> None:
+    """Print the extra bytes."""
+    row = TABLE[0]
+    given = generate("logits", *FULL["logits"], DTYPE)
+    few = Data(given.kind, given.y_true[:1000], given.scores[:1000], None)
+
+    def run(data: Data) -> None:
+        if name == "fastcal":
+            row(data)
+        else:
+            row.peers[name].compute(data.y_true, data.scores, None)
+
+    use_all_cores()
+    run(few)
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _status("VmRSS")
+    run(given)
+    print(_status("VmHWM") - before)
+
+
+def _status(name: str) -> int:
+    return int(re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
