@@ -23,7 +23,7 @@ cells = np.zeros((1, 2, 4), np.int64)
 binning.add(np.array([0.25, 0.75]), np.array([0, 1], np.uint8), np.array([0.0, 0.5, 1.0]), cells)
 from fastcal.kernels import exact
 digits = np.zeros((1, exact.N_LIMBS), np.int64)
-exact.add(np.array([1.0, 2.0]), digits)
+exact.add(np.array([1.0, 2.0]), np.empty(0), digits)
 counted = sum(cells[0, :, binning.COUNT])
 print(counted, int(digits[0, 33]) >> 18, sum(binning.add.stats.cache_hits.values()))
 """

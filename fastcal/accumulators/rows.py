@@ -9,8 +9,8 @@ from fastcal import kernels
 from ..arrays import Array, Column, Predictions, tolerances
 
 # The bytes that a chunk's input, work and results may take: they stay in a core's second-level cache.
-CHUNK_BYTES = 1 << 19
-MAX_CHUNK = 1 << 14
+CHUNK_BYTES = 1 << 21
+MAX_CHUNK = 1 << 16
 
 
 class Rows:
@@ -78,28 +78,30 @@ class Rows:
             pairs[:, 1] = scores
             pairs.flags.writeable = False
             scores = pairs
-        softmax, inverse_t, lines = kernels.softmax, self.inverse_temperature, (self._lines, self._lines_read)
-        if scores.shape[1] <= kernels.rows.NARROW:
-            softmax.narrow_sums(scores, inverse_t, *lines, self._work)
-        else:
-            softmax.wide_sums(scores, inverse_t, self._empty_lanes, *lines, self._lanes, self._work)
+        self._gather(scores)
         self._judge(scores, np.inf, np.inf, faults)
-        softmax.finish(inverse_t, self.binary, self._work)
+        kernels.softmax.finish(self.inverse_temperature, self.binary, self._work)
 
     def _from_probabilities(self, scores: Array, faults: Array) -> None:
-        probabilities, lines = kernels.probabilities, (self._lines, self._lines_read)
+        probabilities = kernels.probabilities
         if self.binary:
             scores = scores.reshape(-1, 1)
             probabilities.binary_sums(scores, self._work)
-        elif scores.shape[1] <= kernels.rows.NARROW:
-            probabilities.narrow_sums(scores, *lines, self._work)
         else:
-            probabilities.wide_sums(scores, self._empty_lanes, *lines, self._lanes, self._work)
+            self._gather(scores)
         self._judge(scores, *self.tolerances, faults)
         if self.binary:
             probabilities.finish_binary(self._work)
         else:
             probabilities.finish(self._work)
+
+    def _gather(self, scores: Array) -> None:
+        lines = self._lines, self._lines_read
+        form = scores, self.from_logits, self.inverse_temperature
+        if scores.shape[1] <= kernels.rows.NARROW:
+            kernels.gather.narrow(*form, *lines, self._work)
+        else:
+            kernels.gather.wide(*form, self._empty_lanes, *lines, self._lanes, self._work)
 
     def _judge(self, scores: Array, tolerance: float, sum_tolerance: float, faults: Array) -> None:
         kernels.rows.judge(

@@ -15,15 +15,20 @@ from .state import FLOAT_BITS, Figures, State, integer, ratio
 
 figure = Figures()
 
+# What ``counts`` holds: rows without a weight, infinite NLLs, correct rows without a weight.
+UNIT, INFINITE, CORRECT = range(3)
+NO_WEIGHTS = np.empty(0)
+NO_WEIGHTS.flags.writeable = False
+
 
 class Sums:
     """A state in exact integers, all in units of 2^-1074."""
 
     def __init__(self, state: State) -> None:
-        unit, infinite, correct = (int(n) for n in state["counts"])
-        self.n_infinite = infinite
-        self.correct = correct << FLOAT_BITS
-        self.weight = unit << FLOAT_BITS
+        counts = state["counts"].tolist()
+        self.n_infinite = counts[INFINITE]
+        self.correct = counts[CORRECT] << FLOAT_BITS
+        self.weight = counts[UNIT] << FLOAT_BITS
         if "weight_sum" in state:
             self.weight += integer(state["weight_sum"][0])
             self.correct += integer(state["correct_sum"][0])
@@ -45,7 +50,7 @@ def nll(sums: Sums) -> float:
 @figure
 def n_zero_probability(sums: Sums) -> int:
     """Rows whose label has probability 0."""
-    return sums.n_infinite
+    return int(sums.n_infinite)
 
 
 @figure
@@ -64,7 +69,7 @@ def entropy(sums: Sums) -> float:
 
 
 class ScorePart(Part):
-    """Exact sums, and three counts: rows without a weight, infinite NLLs, correct rows without a weight."""
+    """Exact sums of the rows' scores, and counts."""
 
     figures = figure
     optional = frozenset({"weight_sum", "correct_sum"})
@@ -83,18 +88,19 @@ class ScorePart(Part):
             (state["entropy_sum"], rows.table[columns.ENTROPY]),
         )
         correct = rows.hits[columns.CORRECT]
+        weights = NO_WEIGHTS if rows.weights is None else rows.weights
+        infinite, _, _ = [exact.add(values, weights, digits) for digits, values in sums]
+        state["counts"][INFINITE] += infinite
         if rows.weights is None:
-            infinite, _, _ = [exact.add(values, digits) for digits, values in sums]
-            state["counts"] += (np.count_nonzero(rows.prediction >= 0), infinite, np.count_nonzero(correct))
+            state["counts"][UNIT] += np.count_nonzero(rows.prediction >= 0)
+            state["counts"][CORRECT] += np.count_nonzero(correct)
             return
         if "weight_sum" not in state:
             state["weight_sum"] = np.zeros((1, exact.N_LIMBS), np.int64)
             state["correct_sum"] = np.zeros((1, exact.N_LIMBS), np.int64)
-        infinite, _, _ = [exact.add_products(values, rows.weights, digits) for digits, values in sums]
-        state["counts"][1] += infinite
         # ones and zeros in the dtype of the columns: no kernel is compiled for them alone
-        exact.add_products(np.ones_like(rows.table[0]), rows.weights, state["weight_sum"])
-        exact.add_products(correct.astype(rows.table.dtype), rows.weights, state["correct_sum"])
+        exact.add(np.ones_like(rows.table[0]), weights, state["weight_sum"])
+        exact.add(correct.astype(rows.table.dtype), weights, state["correct_sum"])
 
     def view(self, state: State) -> Sums:
         """See :meth:`Part.view`."""

@@ -51,29 +51,21 @@ def carry(limbs):
 
 
 @kernel
-def add(values, limbs):
-    """Add finite values to one sum, limbs (1, N_LIMBS); NaN is passed over. Returns how many were infinite."""
+def add(values, weights, limbs):
+    """Add values times weights, each product rounded to float64, to one sum, limbs (1, N_LIMBS).
+
+    Empty ``weights``: each is 1. NaN, and a value of weight 0, are passed over. Returns how many were infinite.
+    """
     n_infinite = 0
     for i in range(values.shape[0]):
-        value = values[i]
-        if np.isfinite(value):
-            _add_one(np.float64(value), limbs[0])
-        elif not np.isnan(value):
+        product = np.float64(values[i])
+        if weights.size > 0:
+            if weights[i] == 0.0:
+                continue
+            product *= weights[i]
+        if np.isfinite(product):
+            _add_one(product, limbs[0])
+        elif not np.isnan(product):
             n_infinite += 1
-    carry(limbs)
-    return n_infinite
-
-
-@kernel
-def add_products(values, weights, limbs):
-    """The same for values times weights, each product rounded to float64; a weight of 0 adds nothing."""
-    n_infinite = 0
-    for i in range(values.shape[0]):
-        if weights[i] > 0.0:
-            product = np.float64(values[i]) * weights[i]
-            if np.isfinite(product):
-                _add_one(product, limbs[0])
-            elif not np.isnan(product):
-                n_infinite += 1
     carry(limbs)
     return n_infinite

@@ -29,6 +29,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 OPTIONS: dict[str, Any] = {
     "nogil": True,
     "error_model": "numpy",
+    "_nrt": False,
     "fastmath": {"contract"},
 }
 

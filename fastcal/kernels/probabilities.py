@@ -15,7 +15,6 @@ from .jit import kernel
 from .rows import (
     ARGMAX,
     BLOCK,
-    BLOCK_SIZE,
     BRIER,
     CONFIDENCE,
     ENTROPY,
@@ -26,11 +25,6 @@ from .rows import (
     NLL,
     OFFSET,
     SECOND,
-    fold_sums,
-    fold_top,
-    pad,
-    top,
-    turn,
 )
 from .rows import SUM_A as TOTAL
 from .rows import SUM_B as INFORMATION
@@ -42,7 +36,7 @@ LEAST = 1.17549435e-38
 
 
 @kernel
-def _add(values, offset, k, block):
+def add_line(values, offset, k, block):
     """Add a line's p to the total, and, the maximum left out, -p log p, p^2 and what lies below 0."""
     # No conditional expressions here: LLVM would follow "p is 0" through the logarithm as a branch of its own, and the
     # loop would stay scalar (5.2 against 1.1 ns a class).
@@ -60,39 +54,6 @@ def _add(values, offset, k, block):
         block[BELOW + i] += p - positive
         block[INFORMATION + i] -= positive * log(positive + least)
         block[SQUARES + i] += positive * positive
-
-
-@kernel
-def narrow_sums(probs, lines, lines_read, work):
-    """Gather the sums of narrow rows into ``work``, which comes empty (``lines_read``: see softmax.py)."""
-    for b in range(work.shape[0]):
-        block = work[b]
-        turn(probs, b * BLOCK, lines)
-        for k in range(probs.shape[1]):
-            top(lines_read, k * BLOCK, k, block)
-        for k in range(probs.shape[1]):
-            _add(lines_read, k * BLOCK, k, block)
-
-
-@kernel
-def wide_sums(probs, empty, lines, lines_read, lanes, work):
-    """Gather the sums of wide rows, each in ``lanes``, a block of its own that begins as ``empty``."""
-    n_classes = probs.shape[1]
-    whole = n_classes - n_classes % BLOCK
-    start = np.int64(0)  # a literal 0 would be a type of its own, and compile its callees once more
-    for n in range(probs.shape[0]):
-        row = probs[n]
-        pad(row, 0.0, lines)
-        for i in range(BLOCK_SIZE):
-            lanes[i] = empty[i]
-        for k in range(0, whole, BLOCK):
-            top(row, k, k, lanes)
-        top(lines_read, start, whole, lanes)
-        fold_top(lanes)
-        for k in range(0, whole, BLOCK):
-            _add(row, k, k, lanes)
-        _add(lines_read, start, whole, lanes)
-        fold_sums(lanes, work[n // BLOCK], n % BLOCK)
 
 
 @kernel

@@ -20,7 +20,6 @@ from .jit import kernel
 from .rows import (
     ARGMAX,
     BLOCK,
-    BLOCK_SIZE,
     BRIER,
     CONFIDENCE,
     ENTROPY,
@@ -31,11 +30,6 @@ from .rows import (
     NLL,
     OFFSET,
     SECOND,
-    fold_sums,
-    fold_top,
-    pad,
-    top,
-    turn,
 )
 from .rows import SUM_A as REST
 from .rows import SUM_B as SLOPE
@@ -43,7 +37,7 @@ from .rows import SUM_C as SQUARES
 
 
 @kernel
-def _add(values, offset, k, inverse_t, block):
+def add_line(values, offset, k, inverse_t, block):
     """Add a line's e, e d and e^2 to the sums, the maximum left out."""
     real = block.dtype.type
     zero = real(0)
@@ -59,43 +53,6 @@ def _add(values, offset, k, inverse_t, block):
         block[REST + i] += e
         block[SLOPE + i] += e * d
         block[SQUARES + i] += e * e
-
-
-@kernel
-def narrow_sums(logits, inverse_t, lines, lines_read, work):
-    """Gather the sums of narrow rows into ``work``, which comes empty.
-
-    ``lines_read`` is a read-only view of the scratch ``lines`` (NARROW * BLOCK,): rows are read-only too, and one type
-    of line means one compilation.
-    """
-    for b in range(work.shape[0]):
-        block = work[b]
-        turn(logits, b * BLOCK, lines)
-        for k in range(logits.shape[1]):
-            top(lines_read, k * BLOCK, k, block)
-        for k in range(logits.shape[1]):
-            _add(lines_read, k * BLOCK, k, inverse_t, block)
-
-
-@kernel
-def wide_sums(logits, inverse_t, empty, lines, lines_read, lanes, work):
-    """Gather the sums of wide rows, each in ``lanes``, a block of its own that begins as ``empty``."""
-    n_classes = logits.shape[1]
-    whole = n_classes - n_classes % BLOCK
-    start = np.int64(0)  # a literal 0 would be a type of its own, and compile its callees once more
-    for n in range(logits.shape[0]):
-        row = logits[n]
-        pad(row, -np.inf, lines)
-        for i in range(BLOCK_SIZE):
-            lanes[i] = empty[i]
-        for k in range(0, whole, BLOCK):
-            top(row, k, k, lanes)
-        top(lines_read, start, whole, lanes)
-        fold_top(lanes)
-        for k in range(0, whole, BLOCK):
-            _add(row, k, k, inverse_t, lanes)
-        _add(lines_read, start, whole, inverse_t, lanes)
-        fold_sums(lanes, work[n // BLOCK], n % BLOCK)
 
 
 @kernel
