@@ -11,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from comparisons import TABLE, available
+from comparisons import TABLE
+from peers import available
 
-from . import machine
+from . import machine, readme
 from .machine import Bystanders, Figure
 from .race import FULL, QUICK, Line, measure, use_all_cores
 
@@ -27,8 +28,9 @@ def main() -> None:
     options = arguments()
     n_threads = use_all_cores()
     bandwidth = machine.read_bandwidth(1 << (28 if options.quick else 30), n_threads)
-    print(f"{n_threads} threads for either side; they read memory at {bandwidth / 1e9:.1f} GB/s together")
-    print(", ".join(f"{name} {version}" for name, version in versions().items()), end="\n\n")
+    conditions = f"{n_threads} threads for either side, which read memory at {bandwidth / 1e9:.0f} GB/s together; "
+    conditions += ", ".join(f"{name} {version}" for name, version in versions().items())
+    print(conditions, end="\n\n")
     sizes, seconds = (QUICK, 0.5) if options.quick else (FULL, 2.0)
     lines = []
     for row in TABLE:
@@ -46,6 +48,8 @@ def main() -> None:
                 print_figure(figure)
             if name != "memory":
                 print_others(bystanders.cores())
+    if options.readme:
+        readme.write(lines, figures, f"Medians of interleaved runs in one process, after equal results. {conditions}.")
     if options.json:
         options.json.write_text(json.dumps(as_json(bandwidth, n_threads, lines, figures), indent=2) + "\n")
 
@@ -54,6 +58,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows, and fewer repeats")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures, of all peers")
+    parser.add_argument("--readme", action="store_true", help="write the tables into the README")
     names = [*(row.name for row in TABLE if row.timed), *processes(quick=True)]
     parser.add_argument("--only", choices=names, metavar="NAME", help=f"one of {', '.join(names)}")
     return parser.parse_args()

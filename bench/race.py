@@ -10,7 +10,8 @@ from time import perf_counter, sleep
 from typing import Any
 
 import comparisons
-from comparisons import Comparison, Data, assert_same, available, generate
+from comparisons import Comparison, Data, assert_same, generate
+from peers import available
 
 from .machine import Bystanders
 
@@ -96,7 +97,7 @@ def contenders(row: Comparison, given: Data) -> dict[str, Callable[[], Any]]:
     for name, peer in row.peers_for(given.kind).items():
         if available(peer):
             caller = functools.partial(peer.compute, given.y_true, given.scores, given.sample_weight)
-            assert_same(ours, caller(), peer.tolerance_for(given))
+            assert_same(ours, caller(), peer.tolerance_for(given.scores))
             callers[name] = caller
     return callers
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from comparisons import TABLE, available
+from comparisons import TABLE
+from peers import available
 
 from .race import QUICK, contenders, data, use_all_cores
 

@@ -139,7 +139,7 @@ def _log1p32(x):
     # What rounding 1 + x lost, put back to first order (Kahan); for u = inf or 0 there is nothing to mend.
     lost = (x - (u - F32(1.0))) / u
     lost = lost if np.abs(lost) < F32(1.0) else F32(0.0)
-    return log(u) + lost
+    return _log32(u) + lost
 
 
 @kernel
@@ -147,7 +147,7 @@ def _log1p64(x):
     u = 1.0 + x
     lost = (x - (u - 1.0)) / u
     lost = lost if np.abs(lost) < 1.0 else 0.0
-    return log(u) + lost
+    return _log64(u) + lost
 
 
 log1p = by_dtype(float32=_log1p32, float64=_log1p64)

@@ -1,4 +1,4 @@
-"""From scores to a few sums a row: the first of the kernels that a row goes through, for logits and probabilities alike.
+"""From scores to a few sums a row: the first kernel that a row goes through, for logits and probabilities alike.
 
 Maximum, its index and the second largest come first, line by line; then each line adds to the sums of softmax.py or
 probabilities.py.

@@ -73,11 +73,6 @@ def kernel(function: Function) -> Function:
     return compiled
 
 
-def _python(function: Function) -> Function:
-    """The function under a kernel: as the body of an overload it is compiled one level less deep."""
-    return getattr(function, "py_func", function)
-
-
 def by_dtype(*, float32: Function, float64: Function) -> Function:
     """One name for the float32 and the float64 version of a scalar function of one argument."""
 
@@ -86,6 +81,7 @@ def by_dtype(*, float32: Function, float64: Function) -> Function:
 
     @overload(pick, jit_options=OPTIONS)  # type: ignore[arg-type]
     def _typed(x):  # Numba compares the argument lists, annotations included
-        return _python(float32 if x == types.float32 else float64)
+        chosen = float32 if x == types.float32 else float64
+        return lambda x: chosen(x)
 
     return pick  # type: ignore[return-value]
