@@ -82,6 +82,6 @@ def by_dtype(*, float32: Function, float64: Function) -> Function:
     @overload(pick, jit_options=OPTIONS)  # type: ignore[arg-type]
     def _typed(x):  # Numba compares the argument lists, annotations included
         chosen = float32 if x == types.float32 else float64
-        return lambda x: chosen(x)
+        return lambda x: chosen(x)  # noqa: PLW0108 - Numba takes no compiled function here
 
     return pick  # type: ignore[return-value]
