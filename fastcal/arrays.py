@@ -4,11 +4,13 @@ Shapes and dtypes are checked here, once. Values are not looked at: the kernels 
 and hand the first bad row back to :meth:`Predictions.fault`, which names the argument, the place and the value.
 
 What is not in the form that kernels take (float16, integers, big-endian, strided, Fortran order, masked) is converted
-chunk by chunk, so that no copy of a whole dump is ever made.
+chunk by chunk, without a copy of the whole. (Only scores of three and more dimensions whose rows cannot be flattened in
+place, those of a transposed array, are copied, as NumPy's reshape does.)
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,8 +20,14 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 NanPolicy = Literal["raise", "omit", "propagate"]
 
-# Class indices are held in float32 inside a row kernel, where they are exact up to here.
-MAX_CLASSES = 1 << 24
+# Row kernels hold class indices and partial sums in float32: exact, and close enough, to well beyond this.
+MAX_CLASSES = 1 << 20
+# The digits of exact sums are carried after every update, before so many additions could overflow them.
+MAX_ROWS = 1 << 31
+
+
+LEAST_WEIGHT, MOST_WEIGHT = 1e-100, 1e100
+WEIGHTS = f"a weight is 0, or from {LEAST_WEIGHT:g} to {MOST_WEIGHT:g}"
 
 
 class DataError(ValueError):
@@ -109,8 +117,8 @@ class Predictions:
         label = labels.values[row]
         if not 0 <= labels.chunk(row, row + 1)[0] < self.n_classes:
             return DataError(labels.argument, place, f"is {label}; labels are integers 0 to {self.n_classes - 1}")
-        if weights is not None and not 0 <= float(weights.values[row]) < np.inf:
-            return DataError(weights.argument, place, f"is {weights.values[row]}; weights are finite and not negative")
+        if weights is not None and not weighable(np.float64(weights.values[row])):
+            return DataError(weights.argument, place, f"is {weights.values[row]}; {WEIGHTS}")
         values = scores.chunk(row, row + 1).ravel().astype(np.float64)
         if self.from_logits:
             problem, where = _logit_problem(values)
@@ -178,18 +186,16 @@ def predictions(
         hint = "; labels are class indices, not one-hot rows" if labels.shape == scores.shape else ""
         hint = f"; {argument} has shape {scores.shape}" + hint
         raise DataError("y_true", (), f"has shape {labels.shape}, expected {lead}{hint}")
+    if math.prod(lead) > MAX_ROWS:
+        raise DataError(argument, (), f"has {math.prod(lead)} rows; an update takes at most {MAX_ROWS}")
     weights = None
     if sample_weight is not None:
         given = _array("sample_weight", sample_weight)
         if given.shape != lead:
             raise DataError("sample_weight", (), f"has shape {given.shape}, expected {lead}")
+        given = _unmasked("sample_weight", given, "every row needs a weight")
         weights = Column("sample_weight", given.reshape(-1), np.dtype(np.float64))
-    if isinstance(labels, np.ma.MaskedArray):
-        masked = np.flatnonzero(np.ma.getmaskarray(labels))
-        if masked.size:
-            where = tuple(int(i) for i in np.unravel_index(masked[0], lead))
-            raise DataError("y_true", where, "is masked; every row needs a label")
-        labels = labels.data
+    labels = _unmasked("y_true", labels, "every row needs a label")
     return Predictions(
         LabelColumn("y_true", labels.reshape(-1), np.dtype(np.int64)),
         _score_column(argument, scores),
@@ -197,6 +203,21 @@ def predictions(
         from_logits,
         lead,
     )
+
+
+def weighable(weights: Any) -> Any:
+    """Where a weight is one: 0, or so far from the ends of float64 that no product or sum of weights gets there."""
+    return (weights == 0) | ((weights >= LEAST_WEIGHT) & (weights <= MOST_WEIGHT))
+
+
+def _unmasked(argument: str, values: Array, need: str) -> Array:
+    if not isinstance(values, np.ma.MaskedArray):
+        return values
+    masked = np.flatnonzero(np.ma.getmaskarray(values))
+    if masked.size:
+        where = tuple(int(i) for i in np.unravel_index(masked[0], values.shape))
+        raise DataError(argument, where, f"is masked; {need}")
+    return np.asarray(values.data)
 
 
 def score_rows(argument: str, values: Any) -> tuple[Column, tuple[int, ...]]:

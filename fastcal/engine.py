@@ -15,7 +15,7 @@ from typing import TypeVar
 Worker = Callable[[int, int], None]
 W = TypeVar("W", bound=Worker)
 
-# Below this many bytes of input a second thread costs more than it gives (about 1 ms of work).
+# Below this many bytes of input, work and results a second thread costs more than it gives (about 1 ms of work).
 SMALL = 2 << 20
 
 
@@ -68,16 +68,17 @@ def run(
             failures.append(error)
 
     threads = [threading.Thread(target=work, args=(worker,), name="fastcal") for worker in workers[1:]]
-    for thread in threads:
-        thread.start()
-    work(workers[0])
     try:
         for thread in threads:
-            thread.join()
-    except BaseException as error:  # Ctrl-C while waiting
-        failures.append(error)
+            thread.start()
+        work(workers[0])
         for thread in threads:
             thread.join()
+    except BaseException as error:  # no more threads to be had, or Ctrl-C while waiting
+        failures.append(error)
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
     if failures:
         raise failures[0]
     return workers

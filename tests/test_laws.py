@@ -178,7 +178,7 @@ def test_an_accumulator_in_two_threads_at_once_raises():
     thread.start()
     thread.join()
     base._busy.release()
-    assert failures == ["this accumulator is being updated in another thread; use one for each and merge them"]
+    assert failures == ["this accumulator is being changed in another thread; use one for each and merge them"]
     assert base.update([0], [0.5]).compute()["n"] == 1
 
 

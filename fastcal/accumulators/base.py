@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -17,13 +18,17 @@ import numpy as np
 from fastcal import kernels
 
 from .. import engine
-from ..arrays import DataError, NanPolicy, Predictions, predictions
+from ..arrays import MAX_CLASSES, DataError, NanPolicy, Predictions, predictions
 from .evaluation_report import EvaluationReport
-from .rows import Rows, rows_per_chunk
+from .rows import Rows, bytes_per_row, rows_per_chunk
 from .serial import pack, unpack
 from .state import Figures, State, merged
 
 NAN_POLICIES = ("raise", "omit", "propagate")
+
+# What a state from outside may hold: as much again can be added without overflow. Digits are of LIMB_BITS.
+MAX_COUNT = 1 << 61
+LIMB_BITS = 32
 
 
 class Part(ABC):
@@ -33,8 +38,11 @@ class Part(ABC):
     optional: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every array of a collected state; those in ``optional`` may be missing."""
+    def shapes(self, n_columns: int) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every array of a collected state; all of those in ``optional``, or none, may be missing.
+
+        ``n_columns`` is K for (N, K) scores, 0 for (N,).
+        """
 
     @abstractmethod
     def add(self, state: State, rows: Rows) -> None:
@@ -44,17 +52,26 @@ class Part(ABC):
     def view(self, state: State) -> Any:
         """The collected state as the finalisers in ``figures`` take it."""
 
-    def start(self) -> State:
+    def start(self, n_columns: int) -> State:
         """A worker's state, to begin with."""
-        return self.empty()
+        return self.empty(n_columns)
 
     def collect(self, state: State) -> State:
         """A worker's state in the form in which states are merged and kept."""
         return state
 
-    def empty(self) -> State:
-        """The identity of merging."""
-        return {name: np.zeros(shape, np.int64) for name, shape in self.shapes().items() if name not in self.optional}
+    def empty(self, n_columns: int) -> State:
+        """A state of no rows; for merging, no array at all is the same."""
+        shapes = self.shapes(n_columns).items()
+        return {name: np.zeros(shape, np.int64) for name, shape in shapes if name not in self.optional}
+
+    def merge(self, left: State, right: State) -> State:
+        """A new state with what both hold."""
+        return merged(left, right)
+
+    def rows_in(self, state: State) -> int | None:
+        """How many rows a state has counted, -1 if it contradicts itself, None if it does not count them."""
+        return None
 
 
 class _Worker:
@@ -63,7 +80,7 @@ class _Worker:
     def __init__(self, batch: Predictions, parts: Mapping[str, Part]) -> None:
         self.rows = Rows(batch)
         self.parts = parts
-        self.states = {name: part.start() for name, part in parts.items()}
+        self.states = {name: part.start(batch.n_columns) for name, part in parts.items()}
 
     def __call__(self, start: int, stop: int) -> None:
         self.rows.fill(start, stop)
@@ -93,17 +110,32 @@ class Accumulator:
     ) -> None:
         if nan_policy not in NAN_POLICIES:
             raise ValueError(f"nan_policy is {nan_policy!r}; expected one of {', '.join(NAN_POLICIES)}")
-        engine.thread_count(n_threads)
+        if n_threads is not None:
+            engine.thread_count(n_threads)
         self._settings = {**settings, "from_logits": bool(from_logits), "nan_policy": nan_policy}
         self._parts = parts
         self._n_threads = n_threads
         self._busy = threading.Lock()
-        self.reset()
+        self._columns: int | None = None  # K of (N, K) scores, 0 for (N,), None before any row
+        self._states = self._empty()
+
+    def _empty(self) -> dict[str, State]:
+        return {"rows": _rows_state(0, 0), **{name: {} for name in self._parts}}
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """One thread at a time; another raises RuntimeError."""
+        if not self._busy.acquire(blocking=False):
+            raise RuntimeError("this accumulator is being changed in another thread; use one for each and merge them")
+        try:
+            yield
+        finally:
+            self._busy.release()
 
     def reset(self) -> Self:
         """Forget everything seen; returns self."""
-        self._columns: int | None = None  # K of (N, K) scores, 0 for (N,), None before any row
-        self._states = {"rows": _empty_rows(), **{name: part.empty() for name, part in self._parts.items()}}
+        with self._changing():
+            self._columns, self._states = None, self._empty()
         return self
 
     def update(self, y_true: Any, y_prob: Any, *, sample_weight: Any = None) -> Self:
@@ -115,27 +147,26 @@ class Accumulator:
         is then as it was before.
         """
         batch = predictions(y_true, y_prob, sample_weight=sample_weight, from_logits=self._settings["from_logits"])
-        if not self._busy.acquire(blocking=False):
-            raise RuntimeError("this accumulator is being updated in another thread; use one for each and merge them")
-        try:
-            self._check_columns(batch)
-            if batch.n_rows:
+        if batch.n_rows:
+            with self._changing():
+                self._check_columns(batch)
                 self._columns, self._states = batch.n_columns, self._with(batch)
-        finally:
-            self._busy.release()
         return self
 
     def _with(self, batch: Predictions) -> dict[str, State]:
         """The states, with a batch added."""
-        row_bytes = max(batch.n_columns, 1) * batch.scores.dtype.itemsize
         workers = engine.run(
-            batch.n_rows, row_bytes, rows_per_chunk(batch), lambda: _Worker(batch, self._parts), self._n_threads
+            batch.n_rows,
+            bytes_per_row(batch),
+            rows_per_chunk(batch),
+            lambda: _Worker(batch, self._parts),
+            self._n_threads,
         )
         n_nan = self._check_faults(batch, workers)
         states = {**self._states, "rows": merged(self._states["rows"], _rows_state(batch.n_rows - n_nan, n_nan))}
         for worker in workers:
             for name, part in self._parts.items():
-                states[name] = merged(states[name], part.collect(worker.states[name]))
+                states[name] = part.merge(states[name], part.collect(worker.states[name]))
         return states
 
     def _check_columns(self, batch: Predictions) -> None:
@@ -160,13 +191,14 @@ class Accumulator:
         for name, value in self._settings.items():
             if other._settings[name] != value:
                 raise ValueError(f"cannot merge: {name} is {value!r} here and {other._settings[name]!r} there")
-        if None not in (self._columns, other._columns) and self._columns != other._columns:
-            raise ValueError(f"cannot merge: scores have {self._columns} columns here and {other._columns} there")
-        if other._columns is not None:
-            self._columns, self._states = (
-                other._columns,
-                {name: merged(state, other._states[name]) for name, state in self._states.items()},
-            )
+        with self._changing():
+            if None not in (self._columns, other._columns) and self._columns != other._columns:
+                raise ValueError(f"cannot merge: scores have {self._columns} columns here and {other._columns} there")
+            if other._columns is not None:
+                theirs = other._states
+                states = {name: part.merge(self._states[name], theirs[name]) for name, part in self._parts.items()}
+                states["rows"] = merged(self._states["rows"], theirs["rows"])
+                self._columns, self._states = other._columns, states
         return self
 
     def __add__(self, other: Self) -> Self:
@@ -183,7 +215,7 @@ class Accumulator:
         figures = {**self._row_counts(), "n_classes": n_classes or 0}
         descriptions = {"n": "Rows.", "n_nan": "Rows left out, as NaN.", "n_classes": "Classes."}
         for name, part in self._parts.items():
-            view = part.view(self._states[name])
+            view = part.view(self._state(name))
             for key, finaliser in part.figures.items():
                 figures[key] = self._figure(finaliser(view))
                 descriptions[key] = (finaliser.__doc__ or "").partition("\n")[0]
@@ -198,12 +230,19 @@ class Accumulator:
         """One figure of :meth:`compute`, without the others."""
         for key, part in self._parts.items():
             if name in part.figures:
-                return self._figure(part.figures[name](part.view(self._states[key])))
-        return self.compute()[name]
+                return self._figure(part.figures[name](part.view(self._state(key))))
+        raise KeyError(name)
+
+    def _state(self, name: str) -> State:
+        return self._states[name] or self._parts[name].empty(self._columns or 0)
 
     def _figure(self, value: Any) -> Any:
-        poisoned = self._settings["nan_policy"] == "propagate" and self._row_counts()["n_nan"]
-        return float("nan") if poisoned and isinstance(value, float) else value
+        if self._settings["nan_policy"] == "propagate" and self._row_counts()["n_nan"]:
+            if isinstance(value, float):
+                return float("nan")
+            if hasattr(value, "undefined"):
+                return value.undefined()
+        return value
 
     def _row_counts(self) -> dict[str, int]:
         return {name: int(array[0]) for name, array in self._states["rows"].items()}
@@ -222,32 +261,48 @@ class Accumulator:
             accumulator = cls(**settings)
         except (TypeError, ValueError) as error:
             raise ValueError(f"not a fastcal state: {error}") from error
-        if columns is not None and not (isinstance(columns, int) and columns >= 0):
+        if settings != accumulator._settings:
+            raise ValueError(f"not a fastcal state: its settings are not those of {cls.__name__}")
+        if columns is not None and not (type(columns) is int and 0 <= columns <= MAX_CLASSES):
             raise ValueError(f"not a fastcal state: columns is {columns!r}")
         accumulator._columns = columns
         accumulator._take(arrays)
         return accumulator
 
     def _take(self, arrays: State) -> None:
-        shapes = {f"rows.{name}": array.shape for name, array in _empty_rows().items()}
-        optional: set[str] = set()
-        for key, part in self._parts.items():
-            shapes.update({f"{key}.{name}": shape for name, shape in part.shapes().items()})
-            optional.update(f"{key}.{name}" for name in part.optional)
-        for name, shape in shapes.items():
-            found = arrays[name].shape if name in arrays else None
-            if found != shape and not (found is None and name in optional):
-                raise ValueError(f"not a fastcal state: {name} has shape {found}, expected {shape}")
+        """Fill an empty accumulator with arrays from outside, once they were found to be a state."""
         for name, array in arrays.items():
-            digits = array[..., :-1] if name.endswith("_sum") else array
-            if name not in shapes or (array < 0).any() or (name.endswith("_sum") and (digits >> 32).any()):
-                raise ValueError(f"not a fastcal state: {name} does not hold what it should")
             key, _, own = name.partition(".")
+            if key not in self._states:
+                raise ValueError(f"not a fastcal state: {name!r} is no array of {type(self).__name__}")
             self._states[key][own] = array
+            digits = array[..., :-1] >> LIMB_BITS if name.endswith("_sum") else array * 0
+            if (array < 0).any() or (array > MAX_COUNT).any() or digits.any():
+                raise ValueError(f"not a fastcal state: {name} does not hold what it should")
+        counts = _rows_state(0, 0)
+        self._check_shapes("rows", {name: array.shape for name, array in counts.items()}, frozenset())
+        if (self._columns is None) != (self._row_counts() == {"n": 0, "n_nan": 0}):
+            raise ValueError("not a fastcal state: rows without columns, or columns without rows")
+        for name, part in self._parts.items():
+            if self._columns is None:
+                self._check_shapes(name, {}, frozenset())
+                continue
+            self._check_shapes(name, part.shapes(self._columns), part.optional)
+            if part.rows_in(self._states[name]) not in (None, self._row_counts()["n"]):
+                raise ValueError(f"not a fastcal state: the counts of {name} contradict each other")
+
+    def _check_shapes(self, part: str, shapes: Mapping[str, tuple[int, ...]], optional: frozenset[str]) -> None:
+        found = {name: array.shape for name, array in self._states[part].items()}
+        if optional and not optional & found.keys():
+            shapes = {name: shape for name, shape in shapes.items() if name not in optional}
+        for name in sorted({*shapes, *found}):
+            if found.get(name) != shapes.get(name):
+                there, expected = found.get(name), shapes.get(name)
+                raise ValueError(f"not a fastcal state: {part}.{name} has shape {there}, expected {expected}")
 
     def _copy(self) -> Self:
-        new = type(self).from_bytes(self.to_bytes())
-        new._n_threads = self._n_threads
+        new = type(self)(**self._settings, n_threads=self._n_threads)
+        new._columns, new._states = self._columns, dict(self._states)  # their arrays are never written to
         return new
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -256,10 +311,6 @@ class Accumulator:
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in self._settings.items())
         return f"<{type(self).__name__}({settings}): {self._row_counts()['n']} rows>"
-
-
-def _empty_rows() -> State:
-    return _rows_state(0, 0)
 
 
 def _rows_state(n: int, n_nan: int) -> State:

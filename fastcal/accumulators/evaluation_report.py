@@ -30,6 +30,8 @@ class EvaluationReport(Mapping[str, Any]):
     @property
     def reliability(self) -> Any:
         """The reliability curve, where the accumulator keeps one."""
+        if "reliability" not in self._figures:
+            raise AttributeError("this report has no reliability curve")
         return self._figures["reliability"]
 
     def to_dict(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ figure = Figures()
 
 # Neighbouring rows go to different copies of the bins (see kernels/binning.py); with many bins they rarely meet anyway.
 COPIES, FEW_BINS = 4, 256
-MAX_BINS = 1 << 20
+MAX_BINS = 1 << 14  # a weighted bin holds 1.6 KB
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class ReliabilityCurve:
     weight: Array
     confidence: Array
     accuracy: Array
+
+    def undefined(self) -> ReliabilityCurve:
+        """The same bins with NaN for their means."""
+        nan = np.full(len(self.count), math.nan)
+        return replace(self, confidence=nan, accuracy=nan.copy())
 
     def to_dict(self) -> dict[str, list[float]]:
         """The arrays, as lists."""
@@ -128,12 +133,12 @@ class ReliabilityPart(Part):
         self.n_bins = int(n_bins)
         self.edges = np.linspace(0.0, 1.0, self.n_bins + 1)
 
-    def start(self) -> State:
+    def start(self, n_columns: int) -> State:
         """Cells in copies, summed up by :meth:`collect`."""
         copies = COPIES if self.n_bins <= FEW_BINS else 1
         return {"cells": np.zeros((copies, self.n_bins, 4), np.int64)}
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
+    def shapes(self, n_columns: int) -> dict[str, tuple[int, ...]]:
         """See :meth:`Part.shapes`."""
         n_bins = self.n_bins
         weighted = {
@@ -175,6 +180,12 @@ class ReliabilityPart(Part):
                 kernels.exact.carry(sums)
                 collected[f"weighted_{name}_sum"] = sums
         return collected
+
+    def rows_in(self, state: State) -> int:
+        """See :meth:`Part.rows_in`."""
+        weighted = state.get("weighted_count", np.zeros(1, np.int64))
+        total = sum(state["count"].tolist()) + sum(weighted.tolist())
+        return -1 if (state["hits"] > state["count"]).any() else total
 
     def view(self, state: State) -> Bins:
         """See :meth:`Part.view`."""

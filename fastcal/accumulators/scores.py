@@ -74,7 +74,7 @@ class ScorePart(Part):
     figures = figure
     optional = frozenset({"weight_sum", "correct_sum"})
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
+    def shapes(self, n_columns: int) -> dict[str, tuple[int, ...]]:
         """See :meth:`Part.shapes`."""
         names = ("nll", "brier", "entropy", "weight", "correct")
         return {"counts": (3,), **{f"{name}_sum": (1, kernels.exact.N_LIMBS) for name in names}}

@@ -13,7 +13,7 @@ from ..arrays import Array
 
 FORMAT = "fastcal-state"
 VERSION = 1
-MAX_HEADER = 1 << 16
+MAX_HEADER = 1 << 20
 
 
 def pack(kind: str, settings: dict[str, Any], arrays: dict[str, Array]) -> bytes:
@@ -28,7 +28,10 @@ def pack(kind: str, settings: dict[str, Any], arrays: dict[str, Array]) -> bytes
         "arrays": [[name, "<i8", list(arrays[name].shape)] for name in names],
         "sha256": hashlib.sha256(payload).hexdigest(),
     }
-    return json.dumps(header, sort_keys=True, allow_nan=False).encode() + b"\n" + payload
+    line = json.dumps(header, sort_keys=True, allow_nan=False).encode()
+    if len(line) > MAX_HEADER:
+        raise ValueError(f"a state with a header of {len(line)} bytes, which no reader takes")
+    return line + b"\n" + payload
 
 
 def unpack(data: bytes, kind: str) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -40,7 +43,7 @@ def unpack(data: bytes, kind: str) -> tuple[dict[str, Any], dict[str, Array]]:
         header = None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise ValueError("not a fastcal state: no header")
-    if header.get("version") != VERSION:
+    if type(header.get("version")) is not int or header["version"] != VERSION:
         raise ValueError(f"a fastcal state of version {header.get('version')!r}; this fastcal reads version {VERSION}")
     if header.get("class") != kind:
         raise ValueError(f"a state of {header.get('class')!r}, not of {kind}")

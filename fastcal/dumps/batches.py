@@ -37,6 +37,11 @@ class Dump(ABC):
         """The rows, in order, with bounded memory. Raises DumpError for what is not what it should be."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, in one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
 def rows_per_batch(row_bytes: int) -> int:
     """Rows of which the scores take about BATCH_BYTES."""
     return max(1, BATCH_BYTES // max(row_bytes, 1))

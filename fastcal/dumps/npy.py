@@ -7,8 +7,11 @@ batch. Only arrays of plain numbers are read: an object array is a pickle, and i
 from __future__ import annotations
 
 import contextlib
+import io
+import lzma
 import math
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Generator, Iterator
@@ -18,10 +21,28 @@ from typing import IO, Any
 import numpy as np
 
 from ..arrays import MAX_CLASSES, Array
-from .batches import Batch, Dump, DumpError, rows_per_batch
+from .batches import Batch, Dump, DumpError, first_line, rows_per_batch
 from .names import Roles
 
-_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+# Version of the format: the length field's layout, and the reader of what follows it.
+_HEADERS = {
+    (1, 0): ("<H", np.lib.format.read_array_header_1_0),
+    (2, 0): ("<I", np.lib.format.read_array_header_2_0),
+}
+MAX_HEADER = 10_000
+_DAMAGE = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, Fortran order and dtype; the header is read only once its length is known to be sane."""
+    layout, reader = _HEADERS[np.lib.format.read_magic(file)]
+    length = file.read(struct.calcsize(layout))
+    if struct.unpack(layout, length)[0] > MAX_HEADER:
+        raise ValueError(f"a header of more than {MAX_HEADER} bytes")
+    shape, fortran, dtype = reader(io.BytesIO(length + file.read(struct.unpack(layout, length)[0])))
+    if any(n < 0 for n in shape):
+        raise ValueError(f"shape {shape}")
+    return shape, fortran and len(shape) > 1, dtype
 
 
 class ArrayStream:
@@ -31,10 +52,9 @@ class ArrayStream:
         self.name = name
         self._file = file
         try:
-            version = np.lib.format.read_magic(file)
-            self.shape, fortran, self.dtype = _READERS[version](file)
+            self.shape, self._by_column, self.dtype = _header(file)
         except Exception as error:  # whatever NumPy's parser of headers trips over: tokens, syntax, recursion, types
-            raise DumpError(f"{name} is no .npy array: {_line(error)}") from error
+            raise DumpError(f"{name} is no .npy array: {first_line(error)}") from error
         if self.dtype.hasobject:
             raise DumpError(f"{name} holds Python objects, a pickle, which is never read; save it as numbers")
         if self.dtype.kind not in "biuf":
@@ -43,26 +63,33 @@ class ArrayStream:
             raise DumpError(f"{name} has shape (); expected one entry a row")
         if math.prod(self.shape[1:]) > MAX_CLASSES:
             raise DumpError(f"{name} has shape {self.shape}; a row holds at most {MAX_CLASSES} values")
+        if self._by_column and (len(self.shape) != 2 or isinstance(file, zipfile.ZipExtFile)):
+            message = f"{name} is stored column by column; save it with np.ascontiguousarray, or as a .npy of two axes"
+            raise DumpError(message)
         self.row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
-        if size - file.tell() < self.shape[0] * self.row_bytes:
-            raise DumpError(f"{name} is truncated: its shape {self.shape} needs more bytes than it has")
-        self._mapped = self._map() if fortran and len(self.shape) > 1 else None
+        self._data = file.tell()
         self._done = 0
-
-    def _map(self) -> Array:
-        """An array stored column by column has no rows to stream: its file is mapped instead."""
-        try:
-            return np.memmap(self._file, self.dtype, "r", self._file.tell(), self.shape, order="F")
-        except (AttributeError, OSError, ValueError):  # inside an archive
-            message = f"{self.name} is stored column by column; save it with np.ascontiguousarray, or as .npy"
-            raise DumpError(message) from None
+        if size - self._data < self.shape[0] * self.row_bytes:
+            raise DumpError(f"{name} is truncated: its shape {self.shape} needs more bytes than it has")
 
     def read(self, n: int) -> Array:
         """The next n rows."""
         self._done += n
-        if self._mapped is not None:
-            return self._mapped[self._done - n : self._done]
-        wanted = n * self.row_bytes
+        if self._by_column:
+            return self._columns(n)
+        array: Array = np.frombuffer(self._bytes(n * self.row_bytes), self.dtype).reshape(n, *self.shape[1:])
+        return array
+
+    def _columns(self, n: int) -> Array:
+        """The next n rows of an array stored column by column, a piece of each column after the other."""
+        n_rows, n_columns = self.shape
+        array = np.empty((n, n_columns), self.dtype, order="F")
+        for k in range(n_columns):
+            self._file.seek(self._data + (k * n_rows + self._done - n) * self.dtype.itemsize)
+            array[:, k] = np.frombuffer(self._bytes(n * self.dtype.itemsize), self.dtype)
+        return array
+
+    def _bytes(self, wanted: int) -> bytearray:
         buffer = bytearray(wanted)
         view = memoryview(buffer)
         filled = 0
@@ -73,10 +100,11 @@ class ArrayStream:
                     raise DumpError(f"{self.name} is truncated")
                 view[filled : filled + len(part)] = part
                 filled += len(part)
-        except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise DumpError(f"{self.name} is damaged: {_line(error)}") from error
-        array: Array = np.frombuffer(buffer, self.dtype).reshape(n, *self.shape[1:])
-        return array
+        except DumpError:
+            raise
+        except _DAMAGE as error:
+            raise DumpError(f"{self.name} is damaged: {first_line(error)}") from error
+        return buffer
 
 
 class NumpyDump(Dump):
@@ -97,9 +125,10 @@ class NumpyDump(Dump):
                 if name is not None
             }
             n = scores.shape[0]
+            rows_of = scores.shape[: max(1, len(scores.shape) - 1)]
             for other in others.values():
-                if other.shape[0] != n:
-                    raise DumpError(f"{other.name} has {other.shape[0]} rows, {scores.name} has {n}")
+                if other.shape != rows_of:
+                    raise DumpError(f"{other.name} has shape {other.shape}, {scores.name} has {scores.shape}")
             size = rows_per_batch(scores.row_bytes)
             for start in range(0, n, size):
                 rows = min(size, n - start)
@@ -118,16 +147,18 @@ def npz_members(path: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [info.filename for info in archive.infolist() if info.filename.endswith(".npy")]
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
-        raise DumpError(f"{path} is no .npz archive: {_line(error)}") from error
+    except (*_DAMAGE, NotImplementedError) as error:
+        raise DumpError(f"{path} is no .npz archive: {first_line(error)}") from error
 
     @contextlib.contextmanager
     def opened(name: str) -> Iterator[tuple[IO[bytes], int]]:
-        try:
-            with zipfile.ZipFile(path) as archive, archive.open(name) as member:
-                yield member, archive.getinfo(name).file_size
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:  # encrypted, unknown compression
-            raise DumpError(f"{name} in {path} cannot be read: {_line(error)}") from error
+        with contextlib.ExitStack() as stack:
+            try:
+                archive = stack.enter_context(zipfile.ZipFile(path))
+                member = stack.enter_context(archive.open(name))
+            except (*_DAMAGE, RuntimeError, NotImplementedError) as error:  # encrypted, unknown compression
+                raise DumpError(f"{name} in {path} cannot be read: {first_line(error)}") from error
+            yield member, archive.getinfo(name).file_size
 
     return {name.removesuffix(".npy"): lambda name=name: opened(name) for name in names}
 
@@ -138,13 +169,10 @@ def npy_member(path: Path) -> Any:
     @contextlib.contextmanager
     def opened() -> Iterator[tuple[IO[bytes], int]]:
         try:
-            with open(path, "rb") as file:
-                yield file, os.fstat(file.fileno()).st_size
+            file = open(path, "rb")  # noqa: SIM115 - closed below; errors of the caller's are not this file's
         except OSError as error:
             raise DumpError(f"{path} cannot be read: {error.strerror}") from error
+        with file:
+            yield file, os.fstat(file.fileno()).st_size
 
     return opened
-
-
-def _line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200]

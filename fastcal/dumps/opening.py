@@ -40,6 +40,9 @@ def open_dumps(paths: Iterable[Path], asked: Roles) -> list[Dump]:
             raise DumpError(f"{path} is a pickle, which is never read; save its arrays with numpy.savez")
         else:
             raise DumpError(f"{path} is none of .npz, .npy, .parquet")
+    if len(arrays) > 1 and sum(map(len, arrays.values())) <= 3 and asked != Roles():
+        # Two or three arrays with names of their own, told apart by flags, are one dump.
+        arrays = {", ".join(arrays): {name: path for group in arrays.values() for name, path in group.items()}}
     for prefix, group in arrays.items():
         where = f"{prefix}*.npy"
         dumps.append(NumpyDump(where, {n: npy_member(p) for n, p in group.items()}, _roles(asked, group, where)))

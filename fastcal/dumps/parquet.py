@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,17 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array
-from .batches import Batch, Dump, DumpError, rows_per_batch
+from .batches import Batch, Dump, DumpError, first_line, rows_per_batch
 from .names import Roles
 
 
 def parquet_columns(path: Path) -> list[str]:
-    """Names of the columns."""
-    return list(_open(path).schema_arrow.names)
+    """Names of the columns; raises DumpError where one stands for two."""
+    names = list(_open(path).schema_arrow.names)
+    twice = [name for name in names if names.count(name) > 1] if len(set(names)) < len(names) else []
+    if twice:
+        raise DumpError(f"{path} has more than one column {twice[0]!r}")
+    return names
 
 
 class ParquetDump(Dump):
@@ -32,41 +37,47 @@ class ParquetDump(Dump):
 
         file = _open(self._path)
         schema = file.schema_arrow
-        scores = self._score_columns(schema.names)
+        scores, one_a_class = self._score_columns(schema.names)
         labels, weights = self.roles.labels, self.roles.weights
         columns = [*scores, *(name for name in (labels, weights) if name is not None)]
         missing = [name for name in columns if name not in schema.names]
         if missing:
             raise DumpError(f"{self.name} has no column {missing[0]!r}; it has {', '.join(schema.names[:8])}")
-        rows = rows_per_batch(8 * len(scores) if len(scores) > 1 else 8 * _width(file, scores[0]))
+        rows = rows_per_batch(8 * len(scores) if one_a_class else 8 * _width(file, scores[0]))
         try:
             for batch in file.iter_batches(batch_size=rows, columns=columns):
                 yield Batch(
                     self._values(batch, str(labels)),
-                    self._scores(batch, scores),
+                    self._scores(batch, scores, one_a_class),
                     None if weights is None else self._values(batch, weights),
                 )
-        except (pa.ArrowException, OSError) as error:
-            raise DumpError(f"{self.name} is damaged: {str(error).splitlines()[0][:200]}") from error
+        except DumpError:
+            raise
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+            raise DumpError(f"{self.name} is damaged: {first_line(error)}") from error
 
-    def _score_columns(self, names: list[str]) -> list[str]:
-        """The named column, or NAME_0, NAME_1, ... one a class, or those of a list with commas."""
+    def _score_columns(self, names: list[str]) -> tuple[list[str], bool]:
+        """The named column; or several, one a class: NAME_0, NAME_1, ... or those of a list with commas."""
         name = self.roles.scores
         if name in names:
-            return [name]
+            return [name], False
         if "," in name:
-            return [part.strip() for part in name.split(",")]
-        numbered = [f"{name}_{k}" for k in range(len(names))]
-        found = [column for column in numbered if column in names]
-        if found != numbered[: len(found)]:
-            raise DumpError(f"{self.name} has {found[-1]!r}, but not every column from {numbered[0]!r} to it")
-        return found or [name]
+            return [part.strip() for part in name.split(",")], True
+        numbered = re.compile(re.escape(name) + r"_(\d+)")
+        classes = sorted(int(match[1]) for match in map(numbered.fullmatch, names) if match)
+        if classes != list(range(len(classes))):
+            raise DumpError(
+                f"{self.name} has columns {name}_{classes[0]} to {name}_{classes[-1]}, but not all from 0 on"
+            )
+        return [f"{name}_{k}" for k in classes] or [name], bool(classes)
 
-    def _scores(self, batch: Any, columns: list[str]) -> Array:
-        if len(columns) > 1:
-            values = [self._values(batch, name) for name in columns]
-            return np.stack(values, axis=1)
-        return self._values(batch, columns[0])
+    def _scores(self, batch: Any, columns: list[str], one_a_class: bool) -> Array:
+        values = [self._values(batch, name) for name in columns]
+        if not one_a_class:
+            return values[0]
+        if any(value.ndim > 1 for value in values):
+            raise DumpError(f"{columns[0]} to {columns[-1]} in {self.name} hold lists; expected one number a class")
+        return np.stack(values, axis=1)
 
     def _values(self, batch: Any, name: str) -> Array:
         import pyarrow as pa
@@ -112,8 +123,8 @@ def _open(path: Path) -> Any:
         raise DumpError('reading Parquet needs pyarrow: install "fastcal[io]"') from error
     try:
         return pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        raise DumpError(f"{path} is no Parquet file: {str(error).splitlines()[0][:200]}") from error
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DumpError(f"{path} is no Parquet file: {first_line(error)}") from error
 
 
 def _width(file: Any, name: str) -> int:

@@ -29,13 +29,10 @@ def bin_index(p, edges):
         return np.uintp(0)
     if wide >= 1.0:
         return np.uintp(last)
-    j = np.int64(wide * (last + 1))
-    j = last if j > last else j
-    if wide <= edges[np.uintp(j)]:
-        j -= 1
-    elif wide > edges[np.uintp(j + 1)]:
-        j += 1
-    return np.uintp(j)
+    j = min(np.int64(wide * (last + 1)), last)
+    below = np.int64(wide <= edges[np.uintp(j)])
+    above = np.int64(wide > edges[np.uintp(j + 1)])
+    return np.uintp(j - below + above)
 
 
 @kernel

@@ -15,6 +15,7 @@ import numpy as np
 from .jit import kernel
 
 N_LIMBS = 68
+LARGEST = np.finfo(np.float64).max
 LIMB_BITS = 32
 _MASK = np.int64(0xFFFFFFFF)
 
@@ -54,18 +55,18 @@ def carry(limbs):
 def add(values, weights, limbs):
     """Add values times weights, each product rounded to float64, to one sum, limbs (1, N_LIMBS).
 
-    Empty ``weights``: each is 1. NaN, and a value of weight 0, are passed over. Returns how many were infinite.
+    Empty ``weights``: each is 1. NaN, and a value of weight 0, are passed over. Returns how many values were infinite.
     """
     n_infinite = 0
     for i in range(values.shape[0]):
-        product = np.float64(values[i])
-        if weights.size > 0:
-            if weights[i] == 0.0:
-                continue
-            product *= weights[i]
-        if np.isfinite(product):
-            _add_one(product, limbs[0])
-        elif not np.isnan(product):
+        value = np.float64(values[i])
+        if weights.size > 0 and weights[i] == 0.0:
+            continue
+        if np.isfinite(value):
+            product = value * weights[i] if weights.size > 0 else value
+            # A product beyond float64 needs an NLL beyond 1e208, from logits as far apart: it counts as the largest.
+            _add_one(product if np.isfinite(product) else LARGEST, limbs[0])
+        elif not np.isnan(value):
             n_infinite += 1
     carry(limbs)
     return n_infinite

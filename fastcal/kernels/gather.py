@@ -10,7 +10,7 @@ import numpy as np
 
 from . import probabilities, softmax
 from .jit import kernel
-from .rows import ARGMAX, BLOCK, BLOCK_SIZE, LABEL, MAXIMUM, OFFSET, SECOND, SUM_A
+from .rows import ARGMAX, BLOCK, BLOCK_SIZE, LABEL, LOWEST, MAXIMUM, OFFSET, SECOND, SUM_A
 
 
 @kernel
@@ -74,8 +74,13 @@ def fold_top(lanes):
 @kernel
 def fold_sums(lanes, block, i):
     """Sum the partial results of a wide row and hand all its results to row ``i`` of its block."""
-    for place in range(MAXIMUM, SUM_A, BLOCK):
+    for place in range(MAXIMUM, LOWEST, BLOCK):
         block[place + i] = lanes[place]
+    lowest = lanes[LOWEST]
+    for j in range(LOWEST + 1, LOWEST + BLOCK):
+        if lanes[j] < lowest:
+            lowest = lanes[j]
+    block[LOWEST + i] = lowest
     for place in range(SUM_A, LABEL, BLOCK):
         even = lanes[place]
         odd = lanes[place + 1]

@@ -41,7 +41,7 @@ NONE_YET = np.iinfo(np.int64).max
 
 # Places in a block: the results, then what is gathered line by line, then the label's score (for (N,) probabilities the
 # label itself).
-MAXIMUM, SECOND, ARGMAX, SUM_A, SUM_B, SUM_C, SUM_D, LABEL, OFFSET = (
+MAXIMUM, SECOND, ARGMAX, LOWEST, SUM_A, SUM_B, SUM_C, LABEL, OFFSET = (
     BLOCK * place for place in range(N_COLUMNS, N_COLUMNS + 9)
 )
 BLOCK_SIZE = OFFSET + BLOCK
@@ -62,8 +62,8 @@ def judge(scores, labels, binary, tolerance, sum_tolerance, work, prediction, hi
     """Between sums and results: ``prediction``, LABEL, ``hits``, and what is wrong with a row.
 
     NaN in SUM_A, or no score above -inf, make a row no distribution: prediction -1, NaN results. A row is bad whose
-    MAXIMUM exceeds 1 or whose SUM_D, what lay below 0, falls below 0 by more than ``tolerance``, whose SUM_A is off 1
-    by more than ``sum_tolerance`` (both infinite for logits), or whose label is no class. Empty ``labels``: none given.
+    MAXIMUM exceeds 1 or whose LOWEST falls below 0 by more than ``tolerance``, whose SUM_A is off 1 by more than
+    ``sum_tolerance`` (both infinite for logits), or whose label is no class. Empty ``labels``: none given.
     """
     n, n_columns = scores.shape
     n_classes = 2 if binary else n_columns
@@ -73,7 +73,7 @@ def judge(scores, labels, binary, tolerance, sum_tolerance, work, prediction, hi
         i = row % BLOCK
         largest = np.int64(block[ARGMAX + i])
         total = np.float64(block[SUM_A + i])
-        bad = np.float64(block[MAXIMUM + i]) > 1.0 + tolerance or np.float64(block[SUM_D + i]) < -tolerance
+        bad = np.float64(block[MAXIMUM + i]) > 1.0 + tolerance or np.float64(block[LOWEST + i]) < -tolerance
         y = largest
         if labels.size > 0:
             y = labels[row]
@@ -88,6 +88,9 @@ def judge(scores, labels, binary, tolerance, sum_tolerance, work, prediction, hi
             block[SUM_A + i] = np.nan
             block[LABEL + i] = np.nan
             largest = np.int64(-1)
+            if labels.size > 0:
+                hits[CORRECT, row] = 0
+                hits[OUTCOME, row] = 0
             faults[N_NAN] += 1
             if row < faults[FIRST_NAN]:
                 faults[FIRST_NAN] = row

@@ -10,7 +10,7 @@ import numpy as np
 from fastcal import kernels
 
 from .. import engine
-from ..accumulators.rows import Rows, rows_per_chunk
+from ..accumulators.rows import Rows, bytes_per_row, rows_per_chunk
 from ..arrays import Array, LabelColumn, Predictions, score_rows
 
 
@@ -31,7 +31,9 @@ def softmax_summary(logits: Any, *, temperature: float = 1.0, n_threads: int | N
     ``logits`` (..., K). With p = softmax(z / T): confidence = max p; margin = the largest p less the next (1 for
     K = 1); entropy = -sum p log p in nats; logsumexp = log sum exp(z / T). In the precision of the input, float32 for
     half. A row with NaN, with two or more +inf or with nothing but -inf is no distribution: its prediction is -1, its
-    logsumexp NaN, +inf or -inf, all else NaN. Raises ValueError for a temperature that is not positive and finite.
+    logsumexp NaN, +inf or -inf, all else NaN. A difference of
+    logits beyond their precision's range counts as infinite. Raises ValueError for a temperature that is not positive,
+    or whose inverse is not a normal number of the logits' precision.
 
     >>> import fastcal as fc
     >>> summary = fc.softmax_summary([[0.0, 0.0], [1.0, 3.0]])
@@ -41,14 +43,15 @@ def softmax_summary(logits: Any, *, temperature: float = 1.0, n_threads: int | N
     if not 0 < temperature < np.inf:
         raise ValueError(f"temperature is {temperature!r}; expected a positive, finite number")
     column, lead = score_rows("logits", logits)
-    if not 1 / temperature <= float(np.finfo(column.dtype).max):
-        raise ValueError(f"temperature is {temperature!r}; its inverse is no {column.dtype}")
+    limits = np.finfo(column.dtype)
+    if not float(limits.tiny) <= 1 / temperature <= float(limits.max):
+        raise ValueError(f"temperature is {temperature!r}; its inverse is no normal {column.dtype}")
     rows = Predictions(LabelColumn("", np.empty(0, np.int64), np.dtype(np.int64)), column, None, True, lead)
     n = rows.n_rows
     summary = SoftmaxSummary(np.empty(n, np.int64), *(np.empty(n, column.dtype) for _ in range(4)))
     engine.run(
         n,
-        rows.n_columns * column.dtype.itemsize,
+        bytes_per_row(rows),
         rows_per_chunk(rows),
         lambda: _Worker(rows, temperature, summary),
         n_threads,
