@@ -111,6 +111,44 @@ def test_an_older_report_stays_when_a_new_one_fails(dump):
     assert out.read_text() == "old"
 
 
+def test_bins_without_weight_are_left_empty(dump):
+    np.savez(dump, probs=PROBS, labels=LABELS, w=np.where(PROBS.max(axis=1) > 0.7, 0, 1))
+    done = run("report", dump, "--weights", "w")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_awkward_names_and_terminals(dump):
+    folder = dump.parent / "x["
+    folder.mkdir()
+    awkward = folder / "].npz"
+    awkward.write_bytes(dump.read_bytes())
+    assert "x[/].npz" in run("report", "x[/].npz", cwd=dump.parent).stdout
+    plain = run("report", dump, PYTHONIOENCODING="latin-1")
+    assert plain.returncode == 0
+    assert "accuracy #, confidence |" in plain.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_standard_output_is_one_line(dump):
+    command = f"{sys.executable} -m fastcal report {dump} > /dev/full"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+
+
+def test_json_goes_through_links_and_into_pipes(dump):
+    target, link = dump.parent / "target.json", dump.parent / "link.json"
+    target.write_text("old")
+    link.symlink_to(target)
+    assert run("report", dump, "--json", link).returncode == 0
+    assert link.is_symlink()
+    assert json.loads(target.read_text())["n"] == 400
+    pipe = dump.parent / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True) as reader:
+        assert run("report", dump, "--json", pipe).returncode == 0
+        assert json.loads(reader.stdout.read())["n"] == 400
+
+
 def test_help_and_unknown_commands():
     assert "report" in run().stdout
     assert "--labels" in run("report", "--help").stdout

@@ -66,6 +66,8 @@ def test_npy_files_that_belong_together(tmp_path):
     np.save(tmp_path / "truth.npy", LABELS)
     asked = Roles(probs="scores", labels="truth")
     same(report([tmp_path / "scores.npy", tmp_path / "truth.npy"], asked), expected(PROBS))
+    np.save(tmp_path / "val_labels.npy", LABELS)
+    same(report([tmp_path / "scores.npy", tmp_path / "val_labels.npy"], Roles(probs="scores")), expected(PROBS))
 
 
 @pytest.mark.usefixtures("batch_bytes")
@@ -146,6 +148,23 @@ def damaged():
     return bytes(data)
 
 
+def damaged_lzma():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("probs.npy", npy(PROBS))
+        archive.writestr("labels.npy", npy(LABELS))
+    data = bytearray(buffer.getvalue())
+    data[2000:3000] = bytes(1000)
+    return bytes(data)
+
+
+def twice():
+    buffer = io.BytesIO()
+    column = pa.array([0.5])
+    pq.write_table(pa.Table.from_arrays([column, column], names=["probs", "probs"]), buffer)
+    return buffer.getvalue()
+
+
 HOSTILE = {
     "empty.npz": (b"", "is no .npz archive"),
     "text.npz": (b"logits,labels\n1,2\n", "is no .npz archive"),
@@ -160,13 +179,16 @@ HOSTILE = {
     "absurd.npz": (npz(probs=npy(PROBS[:1], **{"(1, 6), }": "(1, 6000"}), labels=npy(LABELS)), "is no .npy array"),
     "short.npz": (npz(probs=npy(PROBS)[:-80], labels=npy(LABELS)), "is truncated: its shape (500, 6) needs"),
     "evil-header.npz": (npz(probs=npy(PROBS, **{"'descr'": "'d'+''"}), labels=npy(LABELS)), "is no .npy array"),
-    "lengths.npz": (npz(probs=npy(PROBS), labels=npy(LABELS[1:])), "labels in .* has 499 rows, probs in .* has 500"),
+    "lengths.npz": (
+        npz(probs=npy(PROBS), labels=npy(LABELS[1:])),
+        r"labels in .* has shape \(499,\), probs in .* has \(500, 6\)",
+    ),
     "both.npz": (npz(probs=npy(PROBS), logits=npy(LOGITS), labels=npy(LABELS)), "has both logits and probabilities"),
     "labels.npz": (npz(probs=npy(PROBS), label=npy(LABELS), targets=npy(LABELS)), "several arrays that may be labels"),
     "unlabelled.npz": (npz(probs=npy(PROBS)), "has no labels by name (probs); say --labels NAME"),
     "columns.npz": (npz(probs=npy(np.asfortranarray(PROBS)), labels=npy(LABELS)), "stored column by column"),
     "no-rows.npz": (npz(probs=npy(PROBS[:0]), labels=npy(LABELS[:0])), "no rows"),
-    "wide.npz": (npz(probs=npy(np.zeros((0, 1 << 25))), labels=npy(LABELS[:0])), "a row holds at most 16777216"),
+    "wide.npz": (npz(probs=npy(np.zeros((0, 1 << 25))), labels=npy(LABELS[:0])), "a row holds at most 1048576"),
     "alone_probs.npy": (npy(PROBS), "has no labels by name"),
     "empty.parquet": (b"", "is no Parquet file"),
     "text.parquet": (b"PAR1 but not really PAR1", "is no Parquet file"),
@@ -176,7 +198,23 @@ HOSTILE = {
     "missing-row.parquet": (parquet(probs=[[0.5, 0.5], None], labels=[0, 1]), "has missing rows"),
     "missing-label.parquet": (parquet(probs=[[0.5, 0.5]] * 2, labels=[0, None]), "labels in .* has missing values"),
     "missing-value.parquet": (parquet(probs=[[0.5, None]] * 2, labels=[0, 1]), r"probs[0, 1] is nan"),
-    "gap.parquet": (parquet(probs_0=[0.5], probs_2=[0.5], labels=[0]), "not every column from 'probs_0' to it"),
+    "far-gap.parquet": (parquet(probs_0=[0.5], probs_9=[0.5], labels=[0]), "a column probs_9, but not every one"),
+    "lists-a-class.parquet": (parquet(probs_0=[[0.5]], probs_1=[0.5], labels=[0]), "hold lists; expected one number"),
+    "twice.parquet": (twice(), "has more than one column 'probs'"),
+    "negative.npz": (
+        npz(probs=npy(PROBS, **{"(500, 6)": "(-9, 6)"}), labels=npy(LABELS)),
+        "is no .npy array: shape (-",
+    ),
+    "header-bomb.npz": (npz(probs=b"\x93NUMPY\x02\x00" + b"\xff" * 3_000_000, labels=npy(LABELS)), "a header of more"),
+    "wide-labels.npz": (
+        npz(probs=npy(PROBS), labels=npy(np.zeros((500, 9)))),
+        r"labels in .* has shape \(500, 9\), pr",
+    ),
+    "lzma.npz": (damaged_lzma(), "probs in .* is (damaged|no .npy array)"),
+    "gap.parquet": (
+        parquet(probs_0=[0.5], probs_2=[0.5], labels=[0]),
+        "a column probs_2, but not every one from probs_0 to it",
+    ),
     "unlabelled.parquet": (parquet(probs=[0.5]), "has no labels by name"),
     "model.pkl": (pickle.dumps({"probs": PROBS}), "is a pickle, which is never read; save its arrays with"),
     "model.pt": (b"", "is a pickle, which is never read"),
@@ -192,6 +230,12 @@ def test_hostile_files(tmp_path, name):
     with pytest.raises(DumpError, match=pattern) as caught:
         report([tmp_path / name])
     assert "\n" not in str(caught.value)
+
+
+def test_one_numbered_column_is_a_row_of_one_class(tmp_path):
+    (tmp_path / "d.parquet").write_bytes(parquet(probs_0=[0.9, 0.1], labels=[0, 1]))
+    with pytest.raises(DumpError, match=r"labels\[1\] is 1|probs\[0\] sums to 0.9"):
+        report([tmp_path / "d.parquet"])
 
 
 def test_paths_and_names_that_lead_nowhere(tmp_path):

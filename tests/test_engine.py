@@ -107,7 +107,7 @@ def test_many_threads_calling_at_once_agree_with_one():
 
 
 def test_ctrl_c_stops_a_long_call_and_leaves_the_state():
-    evaluation = fc.Evaluation().update(LABELS, PROBS)
+    evaluation = fc.Evaluation(n_threads=2).update(LABELS, PROBS)
     before = evaluation.to_bytes()
     long = np.broadcast_to(PROBS[:1], (30_000_000, 10))  # a stride of 0: many rows, no memory
     timer = threading.Timer(0.3, lambda: signal.raise_signal(signal.SIGINT))

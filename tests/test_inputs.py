@@ -165,6 +165,28 @@ TABLE = [
         "dates", LABELS, np.zeros(4, "M8[s]"), (TypeError, r"y_prob has dtype datetime64\[s\]; expected real numbers")
     ),
     # weights
+    Case(
+        "weight 1e-300",
+        LABELS,
+        ROWS,
+        (ValueError, r"sample_weight\[0\] is 1e-300; a weight is 0, or from 1e-100 to"),
+        {"sample_weight": [1e-300, 1, 1, 1]},
+    ),
+    Case(
+        "weight 1e300",
+        LABELS,
+        ROWS,
+        (ValueError, r"sample_weight\[1\] is 1e\+300; a weight is 0, or from"),
+        {"sample_weight": [1, 1e300, 1, 1]},
+    ),
+    Case(
+        "masked weight",
+        LABELS,
+        ROWS,
+        (ValueError, r"sample_weight\[1\] is masked; every row needs a weight"),
+        {"sample_weight": masked([1, 1, 1, 1], [0, 1, 0, 0])},
+    ),
+    Case("many a little below 0", [0], np.where(np.arange(30) == 0, 1.00005, -1e-5)[None], 0.0),
     Case("weights", LABELS, ROWS, -np.log(0.6), {"sample_weight": [0, 2.5, 0, 0]}),
     Case("weight 0 on an infinite NLL", [0, 1], [1.0, 1.0], 0.0, {"sample_weight": [0, 3]}),
     Case("all weights 0", LABELS, ROWS, NAN, {"sample_weight": [0, 0, 0, 0]}),
@@ -274,7 +296,7 @@ def test_softmax_summary_of_no_distribution(row, logsumexp):
         np.testing.assert_equal(summary.logsumexp[0], logsumexp)
 
 
-@pytest.mark.parametrize("temperature", [0, -1, np.inf, np.nan])
+@pytest.mark.parametrize("temperature", [0, -1, np.inf, np.nan, 1e50, 1e-50])
 def test_softmax_summary_of_a_bad_temperature(temperature):
     with pytest.raises(ValueError, match="temperature is"):
-        fc.softmax_summary([[1.0, 2.0]], temperature=temperature)
+        fc.softmax_summary(np.float32([[1.0, 2.0]]), temperature=temperature)

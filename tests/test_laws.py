@@ -182,6 +182,23 @@ def test_an_accumulator_in_two_threads_at_once_raises():
     assert base.update([0], [0.5]).compute()["n"] == 1
 
 
+def test_merge_and_reset_wait_for_nobody_either():
+    base = fc.Evaluation().update([0], [0.5])
+    other = base + base
+    base._busy.acquire()
+    for change in (base.reset, lambda: base.merge(other)):
+        with pytest.raises(RuntimeError, match="being changed in another thread"):
+            change()
+    base._busy.release()
+    assert base.merge(other).compute()["n"] == 3
+
+
+def test_empty_batches_of_a_stream():
+    base = fc.Evaluation().update([0, 1], [[0.5, 0.5], [0.2, 0.8]])
+    before = base.to_bytes()
+    assert base.update([], []).update(np.empty(0, int), np.empty((0, 7))).to_bytes() == before
+
+
 def test_nan_policies():
     probs = np.array([[0.2, 0.8], [np.nan, 0.4], [0.9, 0.1]])
     labels = [1, 0, 0]
@@ -193,6 +210,16 @@ def test_nan_policies():
     weighted = fc.Evaluation(nan_policy="omit").update(labels, probs, sample_weight=[1, 5, 1]).compute()
     for name in ("accuracy", "nll", "brier", "entropy", "ece", "mce", "confidence"):
         assert omitted[name] == kept[name] == weighted[name]
+    for figure, kwargs in ((fc.accuracy, {}), (fc.accuracy, {"sample_weight": [1, 1, 1]}), (fc.ece, {}), (fc.mce, {})):
+        for label in (0, 1):  # whatever the label of the row that is left out
+            found = figure([1, label, 0], probs, nan_policy="omit", **kwargs)
+            assert found == figure([1, 0], probs[[0, 2]])
+    single = [np.nan, 0.7, 0.8]
+    assert fc.accuracy([0, 1, 1], single, nan_policy="omit") == 1
+    infinite = [[np.inf, np.inf], [0.3, 0.7], [0.2, 0.8]]
+    assert fc.accuracy([0, 1, 1], infinite, nan_policy="omit", from_logits=True) == 1
+    curve = fc.reliability_curve(labels, probs, nan_policy="propagate")
+    assert np.isnan([curve.confidence, curve.accuracy]).all()
     propagated = fc.Evaluation(nan_policy="propagate").update(labels, probs).compute()
     assert np.isnan(propagated["ece"])
     assert np.isnan(propagated["nll"])

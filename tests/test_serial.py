@@ -43,12 +43,35 @@ def flipped(data):
     return numbers.tobytes()
 
 
+def places():
+    """Where each array of the state stands in its payload: name -> slice of numbers."""
+    found, start = {}, 0
+    for name, _, shape in json.loads(STATE.partition(b"\n")[0])["arrays"]:
+        size = int(np.prod(shape))
+        found[name] = slice(start, start + size)
+        start += size
+    return found
+
+
+def changed(data, name, by, place=0):
+    numbers = np.frombuffer(data, "<i8").copy()
+    numbers[places()[name]][place] += by
+    return numbers.tobytes()
+
+
+def without(name):
+    def drop(header):
+        header["arrays"] = [entry for entry in header["arrays"] if entry[0] != name]
+
+    return edited(drop, lambda data: np.delete(np.frombuffer(data, "<i8"), places()[name]).tobytes())
+
+
 BAD = {
     "nothing": (b"", "no header"),
     "no newline": (b"{}", "no header"),
     "not JSON": (b"\x80\x04\x95pickle\n", "no header"),
     "deep JSON": (b"[" * 60000 + b"\n", "no header"),
-    "a long header": (b"{" + b" " * 70000 + b"}\n", "no header"),
+    "a long header": (b"{" + b" " * (1 << 20) + b"}\n", "no header"),
     "another format": (edited(lambda h: h.update(format="other")), "no header"),
     "a later version": (edited(lambda h: h.update(version=99)), "version 99; this fastcal reads version 1"),
     "another class": (edited(lambda h: h.update({"class": "X"})), "a state of 'X', not of Evaluation"),
@@ -68,6 +91,16 @@ BAD = {
     "a negative shape": (edited(entry(0, ["rows.n", "<i8", [-1]])), "none of ours"),
     "an absurd shape": (edited(entry(0, ["rows.n", "<i8", [2**31, 2**31]])), "truncated"),
     "another name": (edited(entry(0, ["reliability.evil", "<i8", [15, 3]])), "expected"),
+    "more hits than rows": (edited(payload=lambda d: changed(d, "reliability.hits", 1000)), "contradict each other"),
+    "rows that were not binned": (edited(payload=lambda d: changed(d, "rows.n", 1000)), "contradict each other"),
+    "more rows than can be added to": (edited(payload=lambda d: changed(d, "rows.n", 2**62)), "does not hold"),
+    "rows without columns": (edited(setting(columns=None)), "rows without columns"),
+    "columns that are a bool": (edited(setting(columns=True)), "columns is True"),
+    "columns without end": (edited(setting(columns=2**80)), "columns is 1208925819614629174706176"),
+    "a number of threads": (edited(setting(n_threads=100_000)), "settings are not those of"),
+    "a version that is a bool": (edited(lambda h: h.update(version=True)), "version True"),
+    "half of the weighted arrays": (without("reliability.weighted_hits_sum"), "weighted_hits_sum has shape None"),
+    "a sum without end": (edited(payload=lambda d: changed(d, "scores.nll_sum", 2**62, -1)), "does not hold"),
     "negative digits": (edited(payload=flipped), "does not hold what it should"),
 }
 

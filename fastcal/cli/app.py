@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -57,9 +57,15 @@ def report(
             result = evaluate(sources, evaluation, on_rows).compute()
         if json is not None:
             write_atomically(json, result.to_json() + "\n")
+        title = "bundled sample: handwritten digits" if sample else ", ".join(source.name for source in sources)
+        show(result, title)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read standard output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (DumpError, ValueError, OSError) as error:
         fail(str(error))
-    show(result, "bundled sample: handwritten digits" if sample else ", ".join(source.name for source in sources))
+    except MemoryError:
+        fail("not enough memory for a batch of rows")
 
 
 def run(arguments: list[str]) -> int:
@@ -91,11 +97,16 @@ def fail(message: str) -> NoReturn:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a file as a whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Write a file as a whole or not at all; what is no plain file (a pipe, a device) is written to as it is."""
+    path = path.resolve()
+    temporary = path.with_name(f".fastcal-{os.getpid()}.tmp")
     try:
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")
+            return
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise OSError(f"{path} cannot be written: {error.strerror}") from error

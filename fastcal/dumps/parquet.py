@@ -66,9 +66,8 @@ class ParquetDump(Dump):
         numbered = re.compile(re.escape(name) + r"_(\d+)")
         classes = sorted(int(match[1]) for match in map(numbered.fullmatch, names) if match)
         if classes != list(range(len(classes))):
-            raise DumpError(
-                f"{self.name} has columns {name}_{classes[0]} to {name}_{classes[-1]}, but not all from 0 on"
-            )
+            last = classes[-1]
+            raise DumpError(f"{self.name} has a column {name}_{last}, but not every one from {name}_0 to it")
         return [f"{name}_{k}" for k in classes] or [name], bool(classes)
 
     def _scores(self, batch: Any, columns: list[str], one_a_class: bool) -> Array:

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from ..accumulators.evaluation_report import EvaluationReport
 
 BAR = 24
 
 
-def render(report: EvaluationReport, title: str) -> RenderableType:
-    """All figures of a report, and its reliability curve."""
-    return Group(_figures(report, title), _bins(report))
+def render(report: EvaluationReport, title: str, marks: str = "█│") -> RenderableType:
+    """All figures of a report, and its reliability curve with bars drawn in two ``marks``."""
+    return Group(_figures(report, title), _bins(report, marks))
 
 
 def show(report: EvaluationReport, title: str) -> None:
-    """Print a report on standard output."""
-    Console(highlight=False).print(render(report, title))
+    """Print a report on standard output; its bars in ASCII where the terminal has no other."""
+    console = Console(highlight=False)
+    try:
+        "█│".encode(console.encoding)
+        marks = "█│"
+    except (UnicodeEncodeError, LookupError):
+        marks = "#|"
+    console.print(render(report, title, marks))
 
 
 def _figures(report: EvaluationReport, title: str) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_header=False)
+    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
     table.add_column(style="dim")
@@ -34,26 +42,26 @@ def _figures(report: EvaluationReport, title: str) -> Table:
     return table
 
 
-def _bins(report: EvaluationReport) -> Table:
+def _bins(report: EvaluationReport, marks: str) -> Table:
     curve = report.reliability
     table = Table(title="\nreliability", title_justify="left", box=None, pad_edge=False)
     for heading in ("bin", "rows", "confidence", "accuracy", "gap"):
         table.add_column(heading, justify="right")
-    table.add_column("accuracy █, confidence │", justify="left", no_wrap=True)
+    table.add_column(f"accuracy {marks[0]}, confidence {marks[1]}", justify="left", no_wrap=True)
     for b in range(len(curve.count)):
         bounds = f"({curve.edges[b]:.3f}, {curve.edges[b + 1]:.3f}]"
-        if not curve.count[b]:
-            table.add_row(bounds, "0", "", "", "", "", style="dim")
-            continue
         confidence, accuracy = curve.confidence[b], curve.accuracy[b]
+        if math.isnan(confidence):  # no row, or none of any weight
+            table.add_row(bounds, f"{curve.count[b]:,}", "", "", "", "", style="dim")
+            continue
         numbers = (f"{confidence:.4f}", f"{accuracy:.4f}", f"{accuracy - confidence:+.4f}")
-        table.add_row(bounds, f"{curve.count[b]:,}", *numbers, _bar(accuracy, confidence))
+        table.add_row(bounds, f"{curve.count[b]:,}", *numbers, _bar(accuracy, confidence, *marks))
     return table
 
 
-def _bar(accuracy: float, confidence: float) -> str:
-    cells = ["█" if k < round(accuracy * BAR) else " " for k in range(BAR + 1)]
-    cells[min(round(confidence * BAR), BAR)] = "│"
+def _bar(accuracy: float, confidence: float, full: str, line: str) -> str:
+    cells = [full if k < round(accuracy * BAR) else " " for k in range(BAR + 1)]
+    cells[min(round(confidence * BAR), BAR)] = line
     return "".join(cells)
 
 
