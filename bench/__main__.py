@@ -66,7 +66,8 @@ def arguments() -> argparse.Namespace:
 
 def processes(quick: bool) -> dict[str, Callable[[], list[Figure]]]:
     """The measurements of whole processes by name."""
-    peers = [name for name, peer in TABLE[0].peers.items() if available(peer)]
+    report = next(row for row in TABLE if row.name == "Evaluation")
+    peers = [name for name, peer in report.peers.items() if available(peer)]
     return {
         "memory": lambda: machine.extra_memory(peers),
         "import": lambda: machine.import_time(5 if quick else 15),

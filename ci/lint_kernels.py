@@ -1,6 +1,6 @@
 """Numba is imported by kernels/jit.py alone, and every function of a kernel module is decorated with its ``kernel``.
 
-Helpers that run in Python say so by a return annotation, which kernels do not have.
+The few helpers that run in Python are listed here; of ``jit.py`` the others take no more than its two decorators.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "fastcal"
 JIT = PACKAGE / "kernels" / "jit.py"
+IN_PYTHON = {"empty_block"}
+DECORATORS = {"kernel", "by_dtype"}
 
 
 def imported(tree: ast.AST) -> set[str]:
@@ -31,8 +33,14 @@ def problems(path: Path) -> list[str]:
     if path != JIT and "numba" in imported(tree):
         found.append("imports numba; only kernels/jit.py does")
     if path.parent == JIT.parent and path not in (JIT, JIT.parent / "__init__.py"):
-        for node in tree.body:
-            if isinstance(node, ast.FunctionDef) and node.returns is None:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module == "jit":
+                taken = {alias.name for alias in node.names} - DECORATORS
+                found += [f"imports {name} from jit.py; only its decorators are for others" for name in sorted(taken)]
+            if isinstance(node, ast.FunctionDef | ast.Lambda) and getattr(node, "name", None) not in IN_PYTHON:
+                if isinstance(node, ast.Lambda):
+                    found.append(f"line {node.lineno} holds a lambda")
+                    continue
                 decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
                 if decorators != ["kernel"]:
                     found.append(f"{node.name} is decorated with {decorators}, not with kernel alone")

@@ -213,8 +213,13 @@ def softmax_summary(y_true, y_prob, *, n_bins=15, from_logits=True, sample_weigh
 
 def evaluation(y_true, y_prob, **options):
     """The figures of the whole report."""
+    surprise = rows(y_true, y_prob, from_logits=options["from_logits"])["nll"]
+    weights = options["sample_weight"]
     return {
         "n": len(y_true),
+        "n_nan": 0,
+        "n_classes": np.shape(y_prob)[1] if np.ndim(y_prob) > 1 else 2,
+        "n_zero_probability": np.count_nonzero(np.isinf(surprise) & (weights is None or np.asarray(weights) > 0)),
         "accuracy": accuracy(y_true, y_prob, **options),
         "confidence": mean_confidence(y_true, y_prob, **options),
         "ece": ece(y_true, y_prob, **options),

@@ -20,12 +20,16 @@ LOGITS = ("logits", "wide logits")
 PROBS = (*ROWS, "confidences")
 
 
+# The figures that come from running sums over bins; a single result is named "value".
+DRIFTING = ("ece", "mce", "rmsce", "value")
+
+
 @dataclass(frozen=True)
 class Peer:
     """Somebody else's way to the same figures, on the kinds of input that it takes.
 
-    ``tolerance`` is that for float32 and for float64 input, ``drift`` what each row adds to it; ``because`` says what
-    they are owed to.
+    ``tolerance`` is that for float32 and for float64 input, ``drift`` what each row adds to it for the figures of bins
+    (``DRIFTING``); ``because`` says what they are owed to.
     """
 
     compute: Callable[[np.ndarray, np.ndarray, np.ndarray | None], Any]
@@ -36,8 +40,10 @@ class Peer:
     drift: float = 0.0
     weights: bool = False
 
-    def tolerance_for(self, scores: np.ndarray) -> float:
-        return self.tolerance[scores.dtype == np.float64] + self.drift * len(scores)
+    def tolerance_for(self, scores: np.ndarray) -> dict[str, float]:
+        """By figure; "" is any other."""
+        base = self.tolerance[scores.dtype == np.float64]
+        return {"": base, **dict.fromkeys(DRIFTING, base + self.drift * len(scores))}
 
 
 def available(peer: Peer) -> bool:
@@ -156,8 +162,8 @@ def numpy_nll(y_true, probs, sample_weight):
 def numpy_brier_score(y_true, probs, sample_weight):
     if probs.ndim == 1:
         return float(((probs - y_true) ** 2).mean())
-    hot = np.eye(probs.shape[1], dtype=probs.dtype)[y_true]
-    return float(((probs - hot) ** 2).sum(axis=1).mean())
+    squares = np.einsum("ij,ij->i", probs, probs)
+    return float((squares - 2 * probs[np.arange(len(probs)), y_true] + 1).mean())
 
 
 def numpy_accuracy(y_true, probs, sample_weight):
