@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .accumulators.reliability import ReliabilityAccumulator, ReliabilityCurve
     from .accumulators.scores import ScoreAccumulator
     from .arrays import DataError
-    from .metrics.calibration import calibration_error, ece, mce, reliability_curve
+    from .metrics.calibration import calibration_error, ece, mce, reliability_curve, rmsce
     from .metrics.scoring import accuracy, brier_score, log_loss, nll
     from .metrics.softmax import SoftmaxSummary, softmax_summary
 
@@ -27,7 +27,7 @@ _MODULE_OF = {
         "accumulators.reliability": ("ReliabilityAccumulator", "ReliabilityCurve"),
         "accumulators.scores": ("ScoreAccumulator",),
         "arrays": ("DataError",),
-        "metrics.calibration": ("calibration_error", "ece", "mce", "reliability_curve"),
+        "metrics.calibration": ("calibration_error", "ece", "mce", "reliability_curve", "rmsce"),
         "metrics.scoring": ("accuracy", "brier_score", "log_loss", "nll"),
         "metrics.softmax": ("SoftmaxSummary", "softmax_summary"),
     }.items()

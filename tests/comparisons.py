@@ -185,6 +185,7 @@ TABLE = [
         timed=LOGITS,
     ),
     Comparison("ece", "ECE", fc.ece, oracle.ece, peers.CALIBRATION_ERRORS["l1"], timed=("rows", "confidences")),
+    Comparison("rmsce", "RMSCE", fc.rmsce, oracle.rmsce, peers.CALIBRATION_ERRORS["l2"]),
     Comparison("mce", "MCE", fc.mce, oracle.mce, peers.CALIBRATION_ERRORS["max"]),
     Comparison(
         "calibration_error",

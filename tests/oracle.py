@@ -161,7 +161,8 @@ def calibration_error(y_true, y_prob, *, norm="l1", n_bins=15, from_logits=False
     curve = reliability_curve(y_true, y_prob, n_bins=n_bins, from_logits=from_logits, sample_weight=sample_weight)
     occupied = curve["weight"] > 0
     gaps = abs(curve["accuracy"] - curve["confidence"])[occupied]
-    return {"l1": mean(gaps, curve["weight"][occupied]), "max": float(gaps.max())}[norm]
+    shares = curve["weight"][occupied]
+    return {"l1": mean(gaps, shares), "l2": math.sqrt(mean(gaps**2, shares)), "max": float(gaps.max())}[norm]
 
 
 def ece(y_true, y_prob, **options):
@@ -172,6 +173,11 @@ def ece(y_true, y_prob, **options):
 def mce(y_true, y_prob, **options):
     """The largest |acc_b - conf_b|."""
     return calibration_error(y_true, y_prob, norm="max", **options)
+
+
+def rmsce(y_true, y_prob, **options):
+    """sqrt(sum_b w_b (acc_b - conf_b)^2 / sum_b w_b)."""
+    return calibration_error(y_true, y_prob, norm="l2", **options)
 
 
 # Means over rows
@@ -224,6 +230,7 @@ def evaluation(y_true, y_prob, **options):
         "confidence": mean_confidence(y_true, y_prob, **options),
         "ece": ece(y_true, y_prob, **options),
         "mce": mce(y_true, y_prob, **options),
+        "rmsce": rmsce(y_true, y_prob, **options),
         "nll": nll(y_true, y_prob, **options),
         "brier": brier_score(y_true, y_prob, **options),
         "entropy": mean_entropy(y_true, y_prob, **options),

@@ -238,6 +238,7 @@ CALIBRATION_ERRORS = {
         "netcal": netcal("ECE"),
         "numpy": numpy_calibration_error(lambda gaps, count: gaps.sum() / count.sum()),
     },
+    "l2": {"torchmetrics": torchmetrics(torchmetrics_calibration_error("l2"), 1e-6, **DRIFT)},
     "max": {
         "torchmetrics": torchmetrics(torchmetrics_calibration_error("max"), 1e-6, **DRIFT),
         "netcal": netcal("MCE"),

@@ -238,7 +238,7 @@ OPTIONS = [
     (fc.ece, {"nan_policy": "drop"}, ValueError, "nan_policy is 'drop'; expected one of raise, omit, propagate"),
     (fc.ece, {"n_threads": 0}, ValueError, "n_threads is 0; expected an integer of at least 1"),
     (fc.ece, {"n_threads": 1.5}, ValueError, "n_threads is 1.5"),
-    (fc.calibration_error, {"norm": "l3"}, ValueError, "norm is 'l3'; expected one of l1, "),
+    (fc.calibration_error, {"norm": "l3"}, ValueError, "norm is 'l3'; expected one of l1, l2, max"),
     (fc.ece, {"bins": 3}, TypeError, "bins"),
 ]
 

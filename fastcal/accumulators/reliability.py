@@ -116,6 +116,16 @@ def mce(bins: Bins) -> float:
 
 
 @figure
+def rmsce(bins: Bins) -> float:
+    """Root mean square calibration error.
+
+    sqrt(sum_b w_b (acc_b - conf_b)^2 / sum_b w_b).
+    """
+    squares = [share * gap * gap for share, gap in zip(bins.shares(), bins.gaps(), strict=True)]
+    return math.sqrt(math.fsum(squares)) if bins.total else math.nan
+
+
+@figure
 def reliability(bins: Bins) -> ReliabilityCurve:
     """Accuracy against confidence, bin by bin."""
     return bins.curve()

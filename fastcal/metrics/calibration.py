@@ -12,13 +12,13 @@ from typing import Any, Literal, Unpack
 from ..accumulators.reliability import ReliabilityAccumulator, ReliabilityCurve
 from .one_shot import BinOptions, one_shot
 
-NORMS = {"l1": "ece", "max": "mce"}
+NORMS = {"l1": "ece", "l2": "rmsce", "max": "mce"}
 
 
 def calibration_error(
-    y_true: Any, y_prob: Any, *, norm: Literal["l1", "max"] = "l1", **options: Unpack[BinOptions]
+    y_true: Any, y_prob: Any, *, norm: Literal["l1", "l2", "max"] = "l1", **options: Unpack[BinOptions]
 ) -> float:
-    """Binned calibration error: sum_b w_b |acc_b - conf_b| ("l1"), or the largest gap ("max").
+    """Binned calibration error: sum_b w_b |acc_b - conf_b| ("l1"), its quadratic mean ("l2"), the largest gap ("max").
 
     ``y_true`` (N,) integer labels, ``y_prob`` (N,) or (N, K) probabilities (logits with ``from_logits=True``). Options:
     ``n_bins`` (15), ``sample_weight`` (N,), ``nan_policy`` ("raise", "omit", "propagate"), ``n_threads``. Returns a
@@ -56,6 +56,18 @@ def mce(y_true: Any, y_prob: Any, **options: Unpack[BinOptions]) -> float:
     0.25
     """
     return calibration_error(y_true, y_prob, norm="max", **options)
+
+
+def rmsce(y_true: Any, y_prob: Any, **options: Unpack[BinOptions]) -> float:
+    """Root mean square calibration error: sqrt(sum_b w_b (acc_b - conf_b)^2) (Kumar, Liang, Ma 2019).
+
+    Arguments and options as in :func:`calibration_error`. It is not debiased.
+
+    >>> import fastcal as fc
+    >>> fc.rmsce([0, 0, 1, 1], [0.25, 0.25, 0.75, 0.75], n_bins=2)
+    0.25
+    """
+    return calibration_error(y_true, y_prob, norm="l2", **options)
 
 
 def reliability_curve(y_true: Any, y_prob: Any, **options: Unpack[BinOptions]) -> ReliabilityCurve:
