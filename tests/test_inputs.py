@@ -187,6 +187,7 @@ TABLE = [
         {"sample_weight": masked([1, 1, 1, 1], [0, 1, 0, 0])},
     ),
     Case("many a little below 0", [0], np.where(np.arange(30) == 0, 1.00005, -1e-5)[None], 0.0),
+    Case("many more", [0], np.where(np.arange(70) == 0, 1.00005, -np.arange(70) / 7e6)[None], 0.0),
     Case("weights", LABELS, ROWS, -np.log(0.6), {"sample_weight": [0, 2.5, 0, 0]}),
     Case("weight 0 on an infinite NLL", [0, 1], [1.0, 1.0], 0.0, {"sample_weight": [0, 3]}),
     Case("all weights 0", LABELS, ROWS, NAN, {"sample_weight": [0, 0, 0, 0]}),
