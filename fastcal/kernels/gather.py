@@ -14,24 +14,6 @@ from .rows import ARGMAX, BLOCK, BLOCK_SIZE, LABEL, LOWEST, MAXIMUM, OFFSET, SEC
 
 
 @kernel
-def turn(scores, first, lines):
-    """Rows ``first`` to ``first + BLOCK`` into lines, one class a line; past the end the last row is repeated."""
-    last = scores.shape[0] - 1
-    for i in range(BLOCK):
-        row = first + i if first + i < last else last
-        for k in range(scores.shape[1]):
-            lines[np.uintp(k * BLOCK + i)] = scores[row, k]
-
-
-@kernel
-def pad(row, fill, lines):
-    """The last, incomplete line of a row, filled up."""
-    first = row.shape[0] - row.shape[0] % BLOCK
-    for i in range(BLOCK):
-        lines[i] = row[first + i] if first + i < row.shape[0] else fill
-
-
-@kernel
 def top(values, offset, k, block):
     """Take the line at ``offset`` into MAXIMUM, its first index ARGMAX, and SECOND, the next largest.
 
@@ -98,9 +80,13 @@ def narrow(scores, from_logits, inverse_t, lines, lines_read, work):
     of line means one compilation.
     """
     n_classes = scores.shape[1]
+    last = scores.shape[0] - 1
     for b in range(work.shape[0]):
         block = work[b]
-        turn(scores, b * BLOCK, lines)
+        for i in range(BLOCK):  # one class a line; past the end the last row is repeated
+            row = min(b * BLOCK + i, last)
+            for k in range(n_classes):
+                lines[np.uintp(k * BLOCK + i)] = scores[row, k]
         for k in range(n_classes):
             top(lines_read, k * BLOCK, k, block)
         for k in range(n_classes):
@@ -115,10 +101,12 @@ def wide(scores, from_logits, inverse_t, empty, lines, lines_read, lanes, work):
     """Gather the sums of wide rows, each in ``lanes``, a block of its own that begins as ``empty``."""
     n_classes = scores.shape[1]
     whole = n_classes - n_classes % BLOCK
+    fill = -np.inf if from_logits else 0.0
     start = np.int64(0)  # a literal 0 would be a type of its own, and compile its callees once more
     for n in range(scores.shape[0]):
         row = scores[n]
-        pad(row, -np.inf if from_logits else 0.0, lines)
+        for i in range(BLOCK):  # the last, incomplete line, filled up
+            lines[i] = row[whole + i] if whole + i < n_classes else fill
         for i in range(BLOCK_SIZE):
             lanes[i] = empty[i]
         for k in range(0, n_classes, BLOCK):
