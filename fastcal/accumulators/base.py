@@ -11,7 +11,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypedDict
 
 import numpy as np
 
@@ -29,6 +29,14 @@ NAN_POLICIES = ("raise", "omit", "propagate")
 # What a state from outside may hold: as much again can be added without overflow. Digits are of LIMB_BITS.
 MAX_COUNT = 1 << 61
 LIMB_BITS = 32
+
+
+class Options(TypedDict, total=False):
+    """What every accumulator takes; see :class:`Accumulator`."""
+
+    from_logits: bool
+    nan_policy: NanPolicy
+    n_threads: int | None
 
 
 class Part(ABC):

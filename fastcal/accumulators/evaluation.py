@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
-from .base import Accumulator
+from .base import Accumulator, Options
 from .evaluation_report import EvaluationReport
 from .reliability import ReliabilityPart
 from .scores import ScorePart
@@ -22,7 +22,7 @@ class Evaluation(Accumulator):
     (0.5, 0.410038)
     """
 
-    def __init__(self, *, n_bins: int = 15, **options: Any) -> None:
+    def __init__(self, *, n_bins: int = 15, **options: Unpack[Options]) -> None:
         bins = ReliabilityPart(n_bins)
         parts = {"scores": ScorePart(), "reliability": bins}
         super().__init__(settings={"n_bins": bins.n_bins}, parts=parts, **options)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 
 from fastcal import kernels
 
 from ..arrays import Array
-from .base import Accumulator, Part
+from .base import Accumulator, Options, Part
 from .rows import Rows
 from .state import FLOAT_BITS, UNIT_BITS, Figures, State, integer, ratio
 
@@ -211,6 +211,6 @@ class ReliabilityAccumulator(Accumulator):
     0.25
     """
 
-    def __init__(self, *, n_bins: int = 15, **options: Any) -> None:
+    def __init__(self, *, n_bins: int = 15, **options: Unpack[Options]) -> None:
         part = ReliabilityPart(n_bins)
         super().__init__(settings={"n_bins": part.n_bins}, parts={"reliability": part}, **options)

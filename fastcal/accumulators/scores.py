@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 
 from fastcal import kernels
 
-from .base import Accumulator, Part
+from .base import Accumulator, Options, Part
 from .rows import Rows
 from .state import FLOAT_BITS, Figures, State, integer, ratio
 
@@ -115,5 +115,5 @@ class ScoreAccumulator(Accumulator):
     0.15625
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Unpack[Options]) -> None:
         super().__init__(settings={}, parts={"scores": ScorePart()}, **options)

@@ -6,7 +6,7 @@ import os
 import sys
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
 
@@ -39,6 +39,7 @@ def report(
     NAME_1, ... or a list of columns with commas between.
     """
     from ..accumulators.evaluation import Evaluation
+    from ..arrays import NanPolicy
     from ..dumps import DumpError, Roles, open_dumps
     from ..dumps.opening import SAMPLE
     from ..report.terminal import show
@@ -52,7 +53,9 @@ def report(
         kinds = {source.roles.from_logits for source in sources}
         if len(kinds) > 1:
             fail("some dumps hold logits and some probabilities; report on them apart")
-        evaluation = Evaluation(n_bins=bins, from_logits=kinds.pop(), nan_policy=nan_policy, n_threads=threads)
+        evaluation = Evaluation(
+            n_bins=bins, from_logits=kinds.pop(), nan_policy=cast(NanPolicy, nan_policy), n_threads=threads
+        )
         with progress() as on_rows:
             result = evaluate(sources, evaluation, on_rows).compute()
         if json is not None:
