@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-Worker = Callable[[int, int], None]
+Worker = Callable[[int, int], bool | None]
 W = TypeVar("W", bound=Worker)
 
 # Below this many bytes of input, work and results a second thread costs more than it gives (about 1 ms of work).
@@ -44,8 +44,9 @@ def run(
 ) -> list[W]:
     """Call workers with every chunk ``(start, stop)`` of ``range(n_rows)``; returns them, with what they saw.
 
-    Each worker is used by one thread only; the first works in the caller's thread. An exception in any of them, or
-    Ctrl-C in the caller, stops the others after their current chunk and is raised here.
+    Each worker is used by one thread only; the first works in the caller's thread. Chunks are handed out in order, and
+    no more of them once a worker returns True: what lies before that one is done all the same. An exception in any of
+    them, or Ctrl-C in the caller, stops the others after their current chunk and is raised here.
     """
     n_chunks = -(-n_rows // rows_per_chunk)
     count = min(thread_count(n_threads), n_chunks) if n_rows * row_bytes > SMALL else 1
@@ -60,10 +61,16 @@ def run(
             taken += 1
             return taken - 1
 
+    def stop() -> None:
+        nonlocal taken
+        with taking:
+            taken = n_chunks
+
     def work(worker: W) -> None:
         try:
             while not failures and (chunk := take()) < n_chunks:
-                worker(chunk * rows_per_chunk, min((chunk + 1) * rows_per_chunk, n_rows))
+                if worker(chunk * rows_per_chunk, min((chunk + 1) * rows_per_chunk, n_rows)):
+                    stop()
         except BaseException as error:
             failures.append(error)
 

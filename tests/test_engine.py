@@ -58,6 +58,17 @@ def test_an_exception_stops_the_others_and_is_raised():
     assert not [thread for thread in threading.enumerate() if thread.name == "fastcal"]
 
 
+def test_a_worker_that_returns_true_ends_the_handing_out():
+    class Finding(Worker):
+        def __call__(self, start, stop):
+            super().__call__(start, stop)
+            return start >= 300
+
+    seen = sorted(part for worker in engine.run(10_000, 1 << 30, 10, Finding, 3) for part in worker.seen)
+    assert [start for start, _ in seen[:31]] == list(range(0, 310, 10))
+    assert len(seen) <= 33
+
+
 def test_thread_counts(monkeypatch):
     monkeypatch.delenv("FASTCAL_NUM_THREADS", raising=False)
     assert engine.thread_count(3) == 3

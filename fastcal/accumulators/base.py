@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self, TypedDict
 
@@ -85,17 +85,20 @@ class Part(ABC):
 class _Worker:
     """What one thread works on: its own buffers, and its own state of every part."""
 
-    def __init__(self, batch: Predictions, parts: Mapping[str, Part]) -> None:
+    def __init__(self, batch: Predictions, parts: Mapping[str, Part], fatal: Sequence[int]) -> None:
         self.rows = Rows(batch)
+        self.fatal = fatal
         self.parts = parts
         self.states = {name: part.start(batch.n_columns) for name, part in parts.items()}
 
-    def __call__(self, start: int, stop: int) -> None:
+    def __call__(self, start: int, stop: int) -> bool:
+        """Add a chunk; True if it holds a fault that makes the update raise: no later chunk can hold the first."""
         self.rows.fill(start, stop)
-        if self.rows.faults[kernels.rows.N_BAD]:
-            return  # the update will raise; what is read from here on only finds the first fault
+        if self.rows.faults[self.fatal].any():
+            return True
         for name, part in self.parts.items():
             part.add(self.states[name], self.rows)
+        return False
 
 
 class Accumulator:
@@ -163,11 +166,13 @@ class Accumulator:
 
     def _with(self, batch: Predictions) -> dict[str, State]:
         """The states, with a batch added."""
+        rows = kernels.rows
+        fatal = [rows.N_BAD, rows.N_NAN] if self._settings["nan_policy"] == "raise" else [rows.N_BAD]
         workers = engine.run(
             batch.n_rows,
             bytes_per_row(batch),
             rows_per_chunk(batch),
-            lambda: _Worker(batch, self._parts),
+            lambda: _Worker(batch, self._parts, fatal),
             self._n_threads,
         )
         n_nan = self._check_faults(batch, workers)
