@@ -173,21 +173,20 @@ def predictions(
     *,
     sample_weight: Any = None,
     from_logits: bool = False,
-    argument: str = "y_prob",
 ) -> Predictions:
     """Labels (N,) with scores (N,) or (N, K); leading dimensions (..., K) are flattened to rows."""
-    scores = _array(argument, y_prob)
+    scores = _array("y_prob", y_prob)
     labels = _array("y_true", y_true)
     if scores.ndim == 0 or labels.ndim == 0:
-        name, shape = (argument, scores.shape) if scores.ndim == 0 else ("y_true", labels.shape)
+        name, shape = ("y_prob", scores.shape) if scores.ndim == 0 else ("y_true", labels.shape)
         raise DataError(name, (), f"has shape {shape}; expected one entry a row")
     lead = scores.shape[:1] if scores.ndim == 1 else scores.shape[:-1]
     if labels.shape != lead:
         hint = "; labels are class indices, not one-hot rows" if labels.shape == scores.shape else ""
-        hint = f"; {argument} has shape {scores.shape}" + hint
+        hint = f"; y_prob has shape {scores.shape}" + hint
         raise DataError("y_true", (), f"has shape {labels.shape}, expected {lead}{hint}")
     if math.prod(lead) > MAX_ROWS:
-        raise DataError(argument, (), f"has {math.prod(lead)} rows; an update takes at most {MAX_ROWS}")
+        raise DataError("y_prob", (), f"has {math.prod(lead)} rows; an update takes at most {MAX_ROWS}")
     weights = None
     if sample_weight is not None:
         given = _array("sample_weight", sample_weight)
@@ -198,7 +197,7 @@ def predictions(
     labels = _unmasked("y_true", labels, "every row needs a label")
     return Predictions(
         LabelColumn("y_true", labels.reshape(-1), np.dtype(np.int64)),
-        _score_column(argument, scores),
+        _score_column("y_prob", scores),
         weights,
         from_logits,
         lead,

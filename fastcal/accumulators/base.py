@@ -26,9 +26,8 @@ from .state import Figures, State, merged
 
 NAN_POLICIES = ("raise", "omit", "propagate")
 
-# What a state from outside may hold: as much again can be added without overflow. Digits are of LIMB_BITS.
+# What a state from outside may hold: as much again can be added without overflow.
 MAX_COUNT = 1 << 61
-LIMB_BITS = 32
 
 
 class Options(TypedDict, total=False):
@@ -153,9 +152,9 @@ class Accumulator:
         """Add rows; returns self.
 
         ``y_true`` (N,) integer labels; ``y_prob`` (N,) probabilities of class 1 or (N, K) rows, or logits of either
-        form with ``from_logits=True``; ``sample_weight`` (N,) finite, not negative, None for 1 each. Raises DataError
-        (a ValueError) naming the argument, the place and the value, and TypeError for what is not numbers; the state
-        is then as it was before.
+        form with ``from_logits=True``; ``sample_weight`` (N,), each 0 or from 1e-100 to 1e100, None for 1 each.
+        Raises DataError (a ValueError) naming the argument, the place and the value, and TypeError for what is not
+        numbers; the state is then as it was before.
         """
         batch = predictions(y_true, y_prob, sample_weight=sample_weight, from_logits=self._settings["from_logits"])
         if batch.n_rows:
@@ -289,7 +288,7 @@ class Accumulator:
             if key not in self._states:
                 raise ValueError(f"not a fastcal state: {name!r} is no array of {type(self).__name__}")
             self._states[key][own] = array
-            digits = array[..., :-1] >> LIMB_BITS if name.endswith("_sum") else array * 0
+            digits = array[..., :-1] >> kernels.exact.LIMB_BITS if name.endswith("_sum") else array * 0
             if (array < 0).any() or (array > MAX_COUNT).any() or digits.any():
                 raise ValueError(f"not a fastcal state: {name} does not hold what it should")
         counts = _rows_state(0, 0)

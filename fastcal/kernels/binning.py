@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .exact import _add_one
+from .exact import add_one
 from .jit import kernel
 
 # What a cell holds: one cache line's half, so that a row touches one line.
@@ -65,7 +65,7 @@ def add_weighted(confidence, outcome, weights, edges, count, sums):
             continue
         bin_ = bin_index(p, edges)
         count[bin_] += 1
-        _add_one(w, sums[0, bin_])
+        add_one(w, sums[0, bin_])
         if outcome[i] != 0:
-            _add_one(w, sums[1, bin_])
-        _add_one(w * np.float64(p), sums[2, bin_])
+            add_one(w, sums[1, bin_])
+        add_one(w * np.float64(p), sums[2, bin_])

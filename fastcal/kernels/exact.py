@@ -21,7 +21,7 @@ _MASK = np.int64(0xFFFFFFFF)
 
 
 @kernel
-def _add_one(value, limbs):
+def add_one(value, limbs):
     bits = np.float64(value).view(np.int64)
     exponent = (bits >> np.int64(52)) & np.int64(0x7FF)
     mantissa = bits & np.int64(0xFFFFFFFFFFFFF)
@@ -65,7 +65,7 @@ def add(values, weights, limbs):
         if np.isfinite(value):
             product = value * weights[i] if weights.size > 0 else value
             # A product beyond float64 needs an NLL beyond 1e208, from logits as far apart: it counts as the largest.
-            _add_one(product if np.isfinite(product) else LARGEST, limbs[0])
+            add_one(product if np.isfinite(product) else LARGEST, limbs[0])
         elif not np.isnan(value):
             n_infinite += 1
     carry(limbs)
