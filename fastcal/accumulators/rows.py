@@ -24,7 +24,7 @@ class Rows:
         self.from_logits = predictions.from_logits
         self.binary = predictions.n_columns == 0
         self.tolerances = tolerances(self.scores)
-        self.inverse_temperature = self.dtype.type(1 / temperature)
+        self.inverse_temperature = kernels.rows.inverse(temperature, self.dtype)
         self.weights: Array | None = None
         self.labels = np.empty(0, np.int64)
         self.n = -1
@@ -38,8 +38,7 @@ class Rows:
         self._lines_read = self._lines.view()
         self._lines_read.flags.writeable = False
         self._empty_block = rows.empty_block(dtype, wide=False)
-        self._empty_lanes = rows.empty_block(dtype, wide=True)
-        self._lanes = np.empty_like(self._empty_lanes)
+        self._lanes = rows.empty_block(dtype, wide=True)
 
     def fill(self, start: int, stop: int) -> None:
         """Work on rows start to stop: sets ``prediction``, ``hits``, ``table``, ``weights``; adds to ``faults``.
@@ -87,7 +86,7 @@ class Rows:
             scores = pairs
         self._gather(scores)
         self._judge(scores, np.inf, np.inf, faults)
-        kernels.softmax.finish(self.inverse_temperature, self.binary, self._work)
+        kernels.softmax.finish(self.inverse_temperature[0], self.binary, self._work)
 
     def _from_probabilities(self, scores: Array, faults: Array) -> None:
         probabilities = kernels.probabilities
@@ -104,11 +103,11 @@ class Rows:
 
     def _gather(self, scores: Array) -> None:
         lines = self._lines, self._lines_read
-        form = scores, self.from_logits, self.inverse_temperature
+        form = scores, self.from_logits, *self.inverse_temperature
         if scores.shape[1] <= kernels.rows.NARROW:
             kernels.gather.narrow(*form, *lines, self._work)
         else:
-            kernels.gather.wide(*form, self._empty_lanes, *lines, self._lanes, self._work)
+            kernels.gather.wide(*form, *lines, self._lanes, self._work)
 
     def _judge(self, scores: Array, tolerance: float, sum_tolerance: float, faults: Array) -> None:
         kernels.rows.judge(

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import by_dtype, kernel
+from .intrinsics import muladd
+from .jit import by_dtype, inner
 
 F32 = np.float32
 F64 = np.float64
@@ -28,7 +29,35 @@ _LOG2E32, _LN2_HI32, _LN2_LO32 = F32(1.4426950408889634), F32(0.693359375), F32(
 _LOG2E64, _LN2_HI64, _LN2_LO64 = 1.4426950408889634, 6.93147180369123816490e-01, 1.90821492927058770002e-10
 
 
-@kernel
+@inner
+def _exp_near_0_32(r):
+    """e^r for |r| <= log(2) / 2, within 0.06 ulp before rounding."""
+    q = F32(0.00138143207239)
+    q = q * r + F32(0.00836885106806)
+    q = q * r + F32(0.0416684010808)
+    q = q * r + F32(0.166665195241)
+    q = q * r + F32(0.499999933731)
+    q = q * r + F32(1.0)
+    return q * r + F32(1.0)
+
+
+@inner
+def _exp_near_0_64(r):
+    q = 2.50353684588469388005e-8
+    q = q * r + 2.763195761596156065274e-7
+    q = q * r + 2.75574782002766462773e-6
+    q = q * r + 2.480148872432499818035e-5
+    q = q * r + 1.984126962550081995952e-4
+    q = q * r + 1.388888894733549757769e-3
+    q = q * r + 8.333333333439189147925e-3
+    q = q * r + 4.166666666651861148599e-2
+    q = q * r + 1.66666666666665034343e-1
+    q = q * r + 0.5000000000000011606165
+    q = q * r + 1.0
+    return q * r + 1.0
+
+
+@inner
 def _exp32(x):
     # Below -120 the result is 0 even before rounding to subnormals; above 90 it is inf. NaN passes through.
     x = F32(-120.0) if x < F32(-120.0) else x
@@ -37,21 +66,14 @@ def _exp32(x):
     n = shifted - _ROUND32
     r = x - n * _LN2_HI32
     r = r - n * _LN2_LO32
-    q = F32(0.000198910798645)
-    q = q * r + F32(0.0013933731243)
-    q = q * r + F32(0.00833331048489)
-    q = q * r + F32(0.0416664630175)
-    q = q * r + F32(0.166666671634)
-    q = q * r + F32(0.5)
-    p = F32(1.0) + (r + r * r * q)
     # 2^n in two steps, so that subnormal results and results just below overflow are right.
     # (Numba widens int32 arithmetic to int64; the casts narrow it again, or the loop would run at half the width.)
     power = I32(F32(shifted).view(I32) - _ROUND32_BITS)
     half = I32(power >> 1)
-    return p * I32((half + 127) << 23).view(F32) * I32((power - half + 127) << 23).view(F32)
+    return _exp_near_0_32(r) * I32((half + 127) << 23).view(F32) * I32((power - half + 127) << 23).view(F32)
 
 
-@kernel
+@inner
 def _exp64(x):
     x = -800.0 if x < -800.0 else x
     x = 720.0 if x > 720.0 else x
@@ -59,25 +81,61 @@ def _exp64(x):
     n = shifted - _ROUND64
     r = x - n * _LN2_HI64
     r = r - n * _LN2_LO64
-    q = 2.0914755325893202191e-9
-    q = q * r + 2.5105312729622101775e-8
-    q = q * r + 2.7557273478718580474e-7
-    q = q * r + 2.7557255170000887438e-6
-    q = q * r + 0.0000248015873256774619
-    q = q * r + 0.00019841269875002278793
-    q = q * r + 0.0013888888888883711167
-    q = q * r + 0.0083333333333260831202
-    q = q * r + 0.041666666666666669783
-    q = q * r + 0.1666666666666667103
-    q = q * r + 0.5
-    p = 1.0 + (r + r * r * q)
     power = F64(shifted).view(I64) - _ROUND64_BITS
     # AVX2 has no arithmetic shift of 64-bit integers: shift a positive number, and say so with the mask.
     half = (((power + I64(4096)) >> I64(1)) & I64(0xFFFF)) - I64(2048)
-    return p * I64((half + 1023) << 52).view(F64) * I64((power - half + 1023) << 52).view(F64)
+    return _exp_near_0_64(r) * I64((half + 1023) << 52).view(F64) * I64((power - half + 1023) << 52).view(F64)
 
 
-@kernel
+# exp_lifted: every power of two that an e^d in (0, 1] needs, subnormal results included, times this one is a normal
+# number, so that it is put into the exponent by one addition of integers.
+LIFT32, LIFT64 = 60, 200
+_LIFTED_ROUND32 = F32(12582912.0 + LIFT32)
+_LIFTED_ROUND64 = F64(6755399441055744.0 + LIFT64)
+
+
+@inner
+def _exp_lifted32(d, inverse, rest):
+    shifted = muladd(d, inverse * _LOG2E32, _LIFTED_ROUND32)
+    n = shifted - _LIFTED_ROUND32
+    # d / T - n log 2 without rounding d / T: the product stays in the fused operation
+    r = muladd(d, inverse, -(n * _LN2_HI32))
+    r = muladd(d, rest, r)
+    r = muladd(n, -_LN2_LO32, r)
+    return I32(F32(_exp_near_0_32(r)).view(I32) + I32(F32(shifted).view(I32) << 23)).view(F32)
+
+
+@inner
+def _exp_lifted64(d, inverse, rest):
+    shifted = muladd(d, inverse * _LOG2E64, _LIFTED_ROUND64)
+    n = shifted - _LIFTED_ROUND64
+    r = muladd(d, inverse, -(n * _LN2_HI64))
+    r = muladd(d, rest, r)
+    r = muladd(n, -_LN2_LO64, r)
+    return I64(F64(_exp_near_0_64(r)).view(I64) + (F64(shifted).view(I64) << I64(52))).view(F64)
+
+
+@inner
+def _lowest_lifted32(x):
+    return F32(-120.0)
+
+
+@inner
+def _lowest_lifted64(x):
+    return F64(-800.0)
+
+
+@inner
+def _lowered32(x):
+    return x * F32(2.0**-60)
+
+
+@inner
+def _lowered64(x):
+    return x * F64(2.0**-200)
+
+
+@inner
 def _log32(x):
     # x = m 2^e with m in [sqrt(1/2), sqrt(2)); f = m - 1, s = f / (2 + f), log m = 2 s + s R(s^2).
     subnormal = x < F32(1.17549435e-38)
@@ -99,7 +157,7 @@ def _log32(x):
     return x if not x < F32(np.inf) else y  # inf and NaN
 
 
-@kernel
+@inner
 def _log64(x):
     subnormal = x < 2.2250738585072014e-308
     scaled = x * 18014398509481984.0 if subnormal else x
@@ -128,12 +186,20 @@ def _log64(x):
 
 
 exp = by_dtype(float32=_exp32, float64=_exp64)
-exp.__doc__ = "e^x, within 1 ulp (float32) and 1 ulp (float64)."
+exp.__doc__ = "e^x, within 1 ulp."
+exp_lifted = by_dtype(float32=_exp_lifted32, float64=_exp_lifted64)
+exp_lifted.__doc__ = """``exp_lifted(d, 1 / T, rest)``: e^(d / T) times a power of two that ``lowered`` takes away again.
+
+For d / T from ``lowest_lifted(d)``, where e^(d / T) is 0, up to 0. ``rest`` is what rounding 1 / T lost. Sums of such
+powers neither overflow nor become subnormal, and ratios of them need no ``lowered``.
+"""
+lowest_lifted = by_dtype(float32=_lowest_lifted32, float64=_lowest_lifted64)
+lowered = by_dtype(float32=_lowered32, float64=_lowered64)
 log = by_dtype(float32=_log32, float64=_log64)
 log.__doc__ = "Natural logarithm, within 1 ulp; log 0 is -inf, of a negative number NaN."
 
 
-@kernel
+@inner
 def _log1p32(x):
     u = F32(1.0) + x
     # What rounding 1 + x lost, put back to first order (Kahan); for u = inf or 0 there is nothing to mend.
@@ -142,7 +208,7 @@ def _log1p32(x):
     return _log32(u) + lost
 
 
-@kernel
+@inner
 def _log1p64(x):
     u = 1.0 + x
     lost = (x - (u - 1.0)) / u

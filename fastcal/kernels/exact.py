@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import kernel
+from .jit import inner, kernel
 
 N_LIMBS = 68
 LARGEST = np.finfo(np.float64).max
@@ -20,7 +20,7 @@ LIMB_BITS = 32
 _MASK = np.int64(0xFFFFFFFF)
 
 
-@kernel
+@inner
 def add_one(value, limbs):
     bits = np.float64(value).view(np.int64)
     exponent = (bits >> np.int64(52)) & np.int64(0x7FF)

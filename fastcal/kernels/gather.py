@@ -1,7 +1,7 @@
 """From scores to a few sums a row: the first kernel that a row goes through, for logits and probabilities alike.
 
-Maximum, its index and the second largest come first, line by line; then each line adds to the sums of softmax.py or
-probabilities.py.
+Maximum, its index and the second largest come first, a pair of lines at a time; then each pair adds to the sums of
+softmax.py or probabilities.py.
 """
 
 from __future__ import annotations
@@ -9,114 +9,242 @@ from __future__ import annotations
 import numpy as np
 
 from . import probabilities, softmax
-from .jit import kernel
-from .rows import ARGMAX, BLOCK, BLOCK_SIZE, LABEL, LOWEST, MAXIMUM, OFFSET, SECOND, SUM_A
+from .halves import widen
+from .jit import inner, kernel
+from .rows import (
+    ARGMAX,
+    BLOCK,
+    EMPTY,
+    LOST_A,
+    LOST_B,
+    LOWEST,
+    MAXIMUM,
+    OFFSET,
+    PAIR,
+    SECOND,
+    SUM_A,
+    SUM_B,
+    SUM_C,
+)
 
 
-@kernel
-def top(values, offset, k, block):
-    """Take the line at ``offset`` into MAXIMUM, its first index ARGMAX, and SECOND, the next largest.
+@inner
+def top(values, start, stop, k, step, block):
+    """Take the pairs of lines from ``start`` to ``stop`` into MAXIMUM, its first index ARGMAX, and SECOND, the next largest.
 
-    The line is of class ``k``, or of classes from ``k`` on (a wide row). NaN is passed over. Indices are exact in
-    float32 up to 2^24 classes.
+    The first line is of class ``k``, or of classes from ``k`` on (a wide row), the others each ``step`` further. NaN is
+    passed over, or hides the score beside it: the sums then are NaN. Indices are exact in float32 up to 2^24 classes.
     """
-    base = block.dtype.type(k)
-    for i in range(BLOCK):
-        z = values[np.uintp(offset + i)]
-        m = block[MAXIMUM + i]
-        second = block[SECOND + i]
-        above = z > m
-        lower = m if above else z
-        block[SECOND + i] = lower if lower > second else second
-        block[ARGMAX + i] = base + block[OFFSET + i] if above else block[ARGMAX + i]
-        block[MAXIMUM + i] = z if above else m
+    real = block.dtype.type
+    zero = real(0)
+    ahead = real(step)
+    base = real(k)
+    for offset in range(start, stop, PAIR):
+        for i in range(BLOCK):
+            a = values[np.uintp(offset + i)]
+            b = values[np.uintp(offset + BLOCK + i)]
+            later = b > a
+            high = b if later else a
+            low = a if later else b
+            index = base + block[OFFSET + i] + (ahead if later else zero)
+            m = block[MAXIMUM + i]
+            second = block[SECOND + i]
+            above = high > m
+            low = low if low > second else second
+            other = m if above else high
+            block[SECOND + i] = other if other > low else low
+            block[ARGMAX + i] = index if above else block[ARGMAX + i]
+            block[MAXIMUM + i] = high if above else m
+        base += ahead + ahead
 
 
-@kernel
+@inner
+def highest(lanes, place):
+    """The largest of 64 partial results, which are overwritten."""
+    quarter = BLOCK // 4
+    for i in range(quarter):
+        a = lanes[place + i]
+        b = lanes[np.uintp(place + quarter + i)]
+        c = lanes[np.uintp(place + 2 * quarter + i)]
+        d = lanes[np.uintp(place + 3 * quarter + i)]
+        a = a if a > b else b
+        c = c if c > d else d
+        lanes[place + i] = a if a > c else c
+    even = lanes[place]
+    odd = lanes[place + 1]
+    for i in range(2, quarter, 2):
+        a = lanes[place + i]
+        b = lanes[place + i + 1]
+        even = a if a > even else even
+        odd = b if b > odd else odd
+    return even if even > odd else odd
+
+
+@inner
 def fold_top(lanes):
-    """Fold the 64 partial results of a wide row into one, and give it to all 64 places."""
-    winner = 0
-    for i in range(1, BLOCK):
-        z = lanes[MAXIMUM + i]
-        m = lanes[MAXIMUM + winner]
-        if z > m or (z == m and lanes[ARGMAX + i] < lanes[ARGMAX + winner]):
-            winner = i
-    m = lanes[MAXIMUM + winner]
-    index = lanes[ARGMAX + winner]
-    second = lanes[SECOND + winner]
+    """Fold the 64 partial results of a wide row into one, and give it to all 64 places. The sums come empty."""
+    real = lanes.dtype.type
     for i in range(BLOCK):
-        if i != winner and lanes[MAXIMUM + i] > second:
-            second = lanes[MAXIMUM + i]
+        lanes[SUM_A + i] = lanes[MAXIMUM + i]
+    m = highest(lanes, SUM_A)
+    for i in range(BLOCK):
+        won = lanes[MAXIMUM + i] == m
+        lanes[SUM_A + i] = -lanes[ARGMAX + i] if won else real(-np.inf)
+        lanes[SUM_B + i] = lanes[SECOND + i] if won else lanes[MAXIMUM + i]
+        lanes[SUM_C + i] = real(1) if won else real(0)
+    index = -highest(lanes, SUM_A)
+    second = highest(lanes, SUM_B)
+    second = m if total(lanes, SUM_C, EMPTY) > real(1) else second
     for i in range(BLOCK):
         lanes[MAXIMUM + i] = m
         lanes[SECOND + i] = second
         lanes[ARGMAX + i] = index
+        lanes[SUM_A + i] = real(0)
+        lanes[SUM_B + i] = real(0)
+        lanes[SUM_C + i] = real(0)
 
 
-@kernel
-def fold_sums(lanes, block, i):
-    """Sum the partial results of a wide row and hand all its results to row ``i`` of its block."""
-    for place in range(MAXIMUM, LOWEST, BLOCK):
-        block[place + i] = lanes[place]
-    lowest = lanes[LOWEST]
-    for j in range(LOWEST + 1, LOWEST + BLOCK):
-        if lanes[j] < lowest:
-            lowest = lanes[j]
-    block[LOWEST + i] = lowest
-    for place in range(SUM_A, LABEL, BLOCK):
-        even = lanes[place]
-        odd = lanes[place + 1]
-        for j in range(place + 2, place + BLOCK, 2):
-            even += lanes[j]
-            odd += lanes[j + 1]
-        block[place + i] = even + odd
+@inner
+def total(lanes, place, lost):
+    """The sum of 64 partial results and of what was lost of them; the former are overwritten."""
+    quarter = BLOCK // 4
+    for i in range(quarter):
+        a = lanes[place + i] + lanes[lost + i]
+        b = lanes[place + quarter + i] + lanes[lost + quarter + i]
+        c = lanes[place + 2 * quarter + i] + lanes[lost + 2 * quarter + i]
+        d = lanes[place + 3 * quarter + i] + lanes[lost + 3 * quarter + i]
+        lanes[place + i] = (a + b) + (c + d)
+    even = lanes[place]
+    odd = lanes[place + 1]
+    for i in range(2, quarter, 2):
+        even += lanes[place + i]
+        odd += lanes[place + i + 1]
+    return even + odd
 
 
-@kernel
-def narrow(scores, from_logits, inverse_t, lines, lines_read, work):
-    """Gather the sums of narrow rows into ``work``, which comes empty.
+@inner
+def fold_sums(lanes, from_logits, squares, block, i):
+    """Sum the partial results of a wide row and hand all its results to row ``i`` of its block, which came empty."""
+    block[MAXIMUM + i] = lanes[MAXIMUM]
+    block[SECOND + i] = lanes[SECOND]
+    block[ARGMAX + i] = lanes[ARGMAX]
+    block[SUM_A + i] = total(lanes, SUM_A, LOST_A)
+    block[SUM_B + i] = total(lanes, SUM_B, LOST_B)
+    if squares:
+        block[SUM_C + i] = total(lanes, SUM_C, EMPTY)
+    if not from_logits:
+        for j in range(BLOCK):
+            lanes[SUM_A + j] = -lanes[LOWEST + j]
+        block[LOWEST + i] = -highest(lanes, SUM_A)
+
+
+@inner
+def hide_top(lines, n_lines, block):
+    """Put -inf in place of each row's maximum, whose part in the sums is known."""
+    real = block.dtype.type
+    for k in range(n_lines):
+        index = real(k)
+        for i in range(BLOCK):
+            z = lines[np.uintp(k * BLOCK + i)]
+            lines[np.uintp(k * BLOCK + i)] = real(-np.inf) if block[ARGMAX + i] == index else z
+
+
+@inner
+def turn(scores, first, fill, lines):
+    """Write a block of narrow rows from row ``first`` on, a line a class; past the last row it is repeated.
+
+    An odd number of lines is made even by one of ``fill``.
+    """
+    n_classes = scores.shape[1]
+    last = scores.shape[0] - 1
+    for i in range(BLOCK):
+        row = min(first + i, last)
+        for k in range(n_classes):
+            lines[np.uintp(k * BLOCK + i)] = widen(scores[row, k])
+    if n_classes & 1:
+        for i in range(BLOCK):
+            lines[np.uintp(n_classes * BLOCK + i)] = fill
+
+
+@inner
+def narrow_block(scores, first, from_logits, squares, inverse_t, rest_t, lines, lines_read, block):
+    """Gather the sums of a block of narrow rows, from row ``first`` on, into ``block``, which comes empty.
 
     ``lines_read`` is a read-only view of the scratch ``lines`` (NARROW * BLOCK,): rows are read-only too, and one type
     of line means one compilation.
     """
     n_classes = scores.shape[1]
-    last = scores.shape[0] - 1
-    for b in range(work.shape[0]):
-        block = work[b]
-        for i in range(BLOCK):  # one class a line; past the end the last row is repeated
-            row = min(b * BLOCK + i, last)
-            for k in range(n_classes):
-                lines[np.uintp(k * BLOCK + i)] = scores[row, k]
+    turn(scores, first, -np.inf, lines)
+    stop = (n_classes + 1) // 2 * PAIR
+    top(lines_read, np.int64(0), stop, np.int64(0), 1, block)
+    if from_logits:
+        hide_top(lines, n_classes, block)
+        softmax.add(lines_read, lines_read, np.int64(0), stop, inverse_t, rest_t, squares, block)
+    else:
         for k in range(n_classes):
-            top(lines_read, k * BLOCK, k, block)
-        for k in range(n_classes):
-            if from_logits:
-                softmax.add_line(lines_read, k * BLOCK, k, inverse_t, block)
-            else:
-                probabilities.add_line(lines_read, k * BLOCK, k, block)
+            probabilities.add_line(lines_read, k * BLOCK, k, block)
+
+
+@inner
+def wide_row(row, upcoming, from_logits, squares, inverse_t, rest_t, lines, lines_read, lanes):
+    """Gather the sums of a wide row in ``lanes``, an empty block of its own; ``upcoming`` is the row after it."""
+    real = lanes.dtype.type
+    n_classes = row.shape[0]
+    whole = n_classes - n_classes % PAIR
+    fill = -np.inf if from_logits else 0.0
+    for i in range(PAIR):  # the last, incomplete pair, filled up
+        lines[i] = fill
+    for i in range(n_classes - whole):
+        lines[np.uintp(i)] = row[np.uintp(whole + i)]
+    for i in range(BLOCK):
+        lanes[MAXIMUM + i] = -np.inf
+        lanes[SECOND + i] = -np.inf
+        lanes[ARGMAX + i] = real(0)
+        lanes[SUM_A + i] = real(0)
+        lanes[SUM_B + i] = real(0)
+        lanes[SUM_C + i] = real(0)
+        lanes[LOST_A + i] = real(0)
+        lanes[LOST_B + i] = real(0)
+        lanes[LOWEST + i] = real(0)
+    for part in range(1 if whole == n_classes else 2):  # one call, one copy of its loop
+        values = lines_read if part else row
+        top(values, np.int64(0), np.int64(PAIR) if part else whole, whole if part else np.int64(0), BLOCK, lanes)
+    fold_top(lanes)
+    if from_logits:
+        # the pair that holds the maximum stands after the incomplete one in ``lines``, or is it
+        index = np.int64(lanes[ARGMAX])
+        pair = index // PAIR * PAIR
+        stop = np.int64(PAIR)
+        if pair < whole:
+            for i in range(PAIR):
+                lines[np.uintp(PAIR + i)] = row[np.uintp(pair + i)]
+            stop = np.int64(2 * PAIR)
+        lines[stop - PAIR + index - pair] = -np.inf
+        for part in range(3):
+            values = lines_read if part == 2 else row
+            start = np.int64(0) if part == 0 else pair + PAIR
+            end = min(pair, whole) if part == 0 else whole
+            if part == 2:
+                start = np.int64(0) if whole < n_classes else np.int64(PAIR)
+                end = stop
+            softmax.add(values, upcoming, start, end, inverse_t, rest_t, squares, lanes)
+    else:
+        for k in range(0, n_classes, BLOCK):
+            here = k < whole
+            probabilities.add_line(row if here else lines_read, k if here else k - whole, k, lanes)
 
 
 @kernel
-def wide(scores, from_logits, inverse_t, empty, lines, lines_read, lanes, work):
-    """Gather the sums of wide rows, each in ``lanes``, a block of its own that begins as ``empty``."""
-    n_classes = scores.shape[1]
-    whole = n_classes - n_classes % BLOCK
-    fill = -np.inf if from_logits else 0.0
-    start = np.int64(0)  # a literal 0 would be a type of its own, and compile its callees once more
+def narrow(scores, from_logits, inverse_t, rest_t, lines, lines_read, work):
+    """Gather the sums of narrow rows into ``work``, which comes empty."""
+    for b in range(work.shape[0]):
+        narrow_block(scores, b * BLOCK, from_logits, True, inverse_t, rest_t, lines, lines_read, work[b])
+
+
+@kernel
+def wide(scores, from_logits, inverse_t, rest_t, lines, lines_read, lanes, work):
+    """Gather the sums of wide rows into ``work``."""
     for n in range(scores.shape[0]):
-        row = scores[n]
-        for i in range(BLOCK):  # the last, incomplete line, filled up
-            lines[i] = row[whole + i] if whole + i < n_classes else fill
-        for i in range(BLOCK_SIZE):
-            lanes[i] = empty[i]
-        for k in range(0, n_classes, BLOCK):
-            here = k < whole  # else the padded line
-            top(row if here else lines_read, k if here else start, k, lanes)
-        fold_top(lanes)
-        for k in range(0, n_classes, BLOCK):
-            here = k < whole
-            if from_logits:
-                softmax.add_line(row if here else lines_read, k if here else start, k, inverse_t, lanes)
-            else:
-                probabilities.add_line(row if here else lines_read, k if here else start, k, lanes)
-        fold_sums(lanes, work[n // BLOCK], n % BLOCK)
+        upcoming = scores[min(n + 1, scores.shape[0] - 1)]
+        wide_row(scores[n], upcoming, from_logits, True, inverse_t, rest_t, lines, lines_read, lanes)
+        fold_sums(lanes, from_logits, True, work[n // BLOCK], n % BLOCK)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from .elementary import log, log1p
-from .jit import kernel
+from .jit import inner, kernel
 from .rows import (
     ARGMAX,
     BLOCK,
@@ -35,7 +35,7 @@ from .rows import SUM_C as SQUARES
 LEAST = 1.17549435e-38
 
 
-@kernel
+@inner
 def add_line(values, offset, k, block):
     """Add a line's p to the total and, the maximum left out, -p log p and p^2; keep the lowest below 0."""
     # No conditional expressions here: LLVM would follow "p is 0" through the logarithm as a branch of its own, and the

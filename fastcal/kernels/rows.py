@@ -8,6 +8,11 @@ what may be wrong with it, the last turns sums into results. All work on blocks 
   vectors run across rows;
 - a *wide* row is cut into lines of 64 of its own classes; the same loops leave 64 partial results, which are folded.
 
+Lines are taken in pairs, the last one filled up with scores that add nothing: a pair's terms are added to each other
+first, and their sum to a partial result with what that rounds away kept beside it (Fast2Sum, Dekker 1971; where the new
+term is the larger, what goes is within the rounding of a sum that at least doubled). Plain sums drift: 100 000 equal
+terms are off by more than 100 ulp.
+
 The arithmetic at the end of a row (exp, log, divisions) always runs across the rows of a block. On one thread of a
 4th-generation EPYC, float32: 10 classes take 20 ns a row (96 while the loops were scalar), 1000 classes 0.8 ns a class.
 
@@ -19,11 +24,14 @@ checks signed indices for being negative, which keeps a loop scalar.
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 
 from .jit import kernel
 
 BLOCK = 64
+PAIR = 2 * BLOCK
 NARROW = 48
 
 # Columns of a row's results, all in the precision of the input: table[column, row].
@@ -39,12 +47,12 @@ N_NAN, FIRST_NAN, N_BAD, FIRST_BAD = range(4)
 N_FAULTS = 4
 NONE_YET = np.iinfo(np.int64).max
 
-# Places in a block: the results, then what is gathered line by line, then the label's score (for (N,) probabilities the
-# label itself).
-MAXIMUM, SECOND, ARGMAX, LOWEST, SUM_A, SUM_B, SUM_C, LABEL, OFFSET = (
-    BLOCK * place for place in range(N_COLUMNS, N_COLUMNS + 9)
+# Places in a block: the results, then what is gathered line by line (LOST is what rounding took from the sum of that
+# letter), then the label's score (for (N,) probabilities the label itself).
+MAXIMUM, SECOND, ARGMAX, LOWEST, SUM_A, SUM_B, SUM_C, LOST_A, LOST_B, LABEL, OFFSET, EMPTY = (
+    BLOCK * place for place in range(N_COLUMNS, N_COLUMNS + 12)
 )
-BLOCK_SIZE = OFFSET + BLOCK
+BLOCK_SIZE = EMPTY + BLOCK
 
 
 def empty_block(dtype: np.dtype, *, wide: bool) -> np.ndarray:
@@ -55,6 +63,13 @@ def empty_block(dtype: np.dtype, *, wide: bool) -> np.ndarray:
     if wide:  # neighbours in a line are neighbouring classes
         block[OFFSET : OFFSET + BLOCK] = np.arange(BLOCK)
     return block
+
+
+def inverse(temperature: float, dtype: np.dtype) -> tuple[np.floating, np.floating]:
+    """1 / T rounded to ``dtype``, and what that rounding lost."""
+    real = dtype.type
+    rounded = real(1 / temperature)
+    return rounded, real((1 - Fraction(temperature) * Fraction(float(rounded))) / Fraction(temperature))
 
 
 @kernel

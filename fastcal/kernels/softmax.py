@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .elementary import exp, log1p
-from .jit import kernel
+from .elementary import exp, exp_lifted, log1p, lowered, lowest_lifted
+from .intrinsics import LINE, prefetch
+from .jit import inner, kernel
 from .rows import (
     ARGMAX,
     BLOCK,
@@ -28,31 +29,68 @@ from .rows import (
     MARGIN,
     MAXIMUM,
     NLL,
-    OFFSET,
+    PAIR,
     SECOND,
 )
+from .rows import LOST_A as REST_LOST
+from .rows import LOST_B as SLOPE_LOST
 from .rows import SUM_A as REST
 from .rows import SUM_B as SLOPE
 from .rows import SUM_C as SQUARES
 
 
-@kernel
-def add_line(values, offset, k, inverse_t, block):
-    """Add a line's e, e d and e^2 to the sums, the maximum left out."""
+@inner
+def add(values, upcoming, start, stop, inverse_t, rest_t, squares, block):
+    """Add e, e d and, if wanted, e^2 of the pairs of lines from ``start`` to ``stop`` to the sums; the maximum is hidden.
+
+    All are lifted (see ``exp_lifted``), e^2 as e is.
+    """
+    lowest = lowest_lifted(inverse_t) / inverse_t  # not -inf, which would be NaN times the 0 that e is there
+    per_line = LINE // upcoming.itemsize
+    for offset in range(start, stop, PAIR):
+        for i in range(offset, offset + PAIR, per_line):
+            prefetch(upcoming, i)
+        for i in range(BLOCK):
+            m = block[MAXIMUM + i]
+            d = values[np.uintp(offset + i)] - m
+            d = lowest if d < lowest else d
+            e = exp_lifted(d, inverse_t, rest_t)
+            d2 = values[np.uintp(offset + BLOCK + i)] - m
+            d2 = lowest if d2 < lowest else d2
+            e2 = exp_lifted(d2, inverse_t, rest_t)
+            x = e + e2
+            total = block[REST + i]
+            new = total + x
+            block[REST + i] = new
+            block[REST_LOST + i] += x - (new - total)
+            x = e * d + e2 * d2
+            total = block[SLOPE + i]
+            new = total + x
+            block[SLOPE + i] = new
+            block[SLOPE_LOST + i] += x - (new - total)
+            if squares:
+                block[SQUARES + i] += e * lowered(e) + e2 * lowered(e2)
+
+
+@inner
+def certainty(inverse_t, binary, block):
+    """From a block's sums to what needs no label, and to NLL's part of it, log1p(r)."""
     real = block.dtype.type
     zero = real(0)
-    floor = real(-1000)  # exp is 0 there in both precisions, and 0 * -1000 is not NaN as 0 * -inf would be
-    base = real(k)
+    one = real(1)
     for i in range(BLOCK):
-        d = (values[np.uintp(offset + i)] - block[MAXIMUM + i]) * inverse_t
-        d = floor if d < floor else d
-        e = exp(d)
-        largest = base + block[OFFSET + i] == block[ARGMAX + i]
-        e = zero if largest else e
-        d = zero if largest else d
-        block[REST + i] += e
-        block[SLOPE + i] += e * d
-        block[SQUARES + i] += e * e
+        m = block[MAXIMUM + i]
+        rest = lowered(block[REST + i] + block[REST_LOST + i])
+        slope = lowered(block[SLOPE + i] + block[SLOPE_LOST + i])
+        inverse = one / (one + rest)
+        log_total = log1p(rest)
+        # the confidence of (N,) is P(y = 1)
+        confidence = rest * inverse if binary and block[ARGMAX + i] == zero else inverse
+        block[CONFIDENCE * BLOCK + i] = confidence
+        block[MARGIN * BLOCK + i] = (one - exp((block[SECOND + i] - m) * inverse_t)) * inverse
+        block[ENTROPY * BLOCK + i] = log_total - slope * inverse_t * inverse
+        block[LOGSUMEXP * BLOCK + i] = m * inverse_t + log_total
+        block[NLL * BLOCK + i] = log_total
 
 
 @kernel
@@ -64,25 +102,19 @@ def finish(inverse_t, binary, work):
     scale = real(0.5) if binary else one  # the Brier score of (N,) is (p - y)^2, half the sum over two classes
     for b in range(work.shape[0]):
         block = work[b]
+        certainty(inverse_t, binary, block)
         for i in range(BLOCK):
             m = block[MAXIMUM + i]
-            rest = block[REST + i]
-            squares = block[SQUARES + i]
+            rest = lowered(block[REST + i] + block[REST_LOST + i])
+            squares = lowered(block[SQUARES + i])
             z_y = block[LABEL + i]
             # 0 where y is the maximum, be it +inf, or tied with it: then both formulas of the Brier score agree
             gap = zero if z_y == m else (m - z_y) * inverse_t
             total = one + rest
             inverse = one / total
-            log_total = log1p(rest)
             e_y = exp(-gap)
             off = total - e_y
             wrong = (one + (squares - e_y * e_y)) + off * off
             right = rest * rest + squares
-            # the confidence of (N,) is P(y = 1)
-            confidence = rest * inverse if binary and block[ARGMAX + i] == zero else inverse
-            block[CONFIDENCE * BLOCK + i] = confidence
-            block[MARGIN * BLOCK + i] = (one - exp((block[SECOND + i] - m) * inverse_t)) * inverse
-            block[ENTROPY * BLOCK + i] = log_total - block[SLOPE + i] * inverse
-            block[LOGSUMEXP * BLOCK + i] = m * inverse_t + log_total
-            block[NLL * BLOCK + i] = log_total + gap
+            block[NLL * BLOCK + i] += gap
             block[BRIER * BLOCK + i] = (right if gap == zero else wrong) * (inverse * inverse) * scale
