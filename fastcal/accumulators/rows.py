@@ -34,7 +34,7 @@ class Rows:
 
     def _allocate(self) -> None:
         rows, dtype = kernels.rows, self.dtype
-        self._lines = np.empty(rows.NARROW * rows.BLOCK, dtype)
+        self._lines = rows.scratch(rows.NARROW * rows.BLOCK, dtype)
         self._lines_read = self._lines.view()
         self._lines_read.flags.writeable = False
         self._empty_block = rows.empty_block(dtype, wide=False)
@@ -71,7 +71,7 @@ class Rows:
         self.n = n
         self.prediction = np.empty(n, np.int64)
         self.hits = np.empty((2, n), np.uint8)
-        self._work = np.empty((n_blocks, rows.BLOCK_SIZE), dtype)
+        self._work = rows.scratch(n_blocks * rows.BLOCK_SIZE, dtype).reshape(n_blocks, rows.BLOCK_SIZE)
         # The results stand block by block in the work, and column by column in the table.
         results = np.empty((rows.N_COLUMNS, n_blocks, rows.BLOCK), dtype)
         self._results = results

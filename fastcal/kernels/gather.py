@@ -14,13 +14,13 @@ from .jit import inner, kernel
 from .rows import (
     ARGMAX,
     BLOCK,
-    EMPTY,
+    LANES,
     LOST_A,
     LOST_B,
+    LOST_C,
     LOWEST,
     MAXIMUM,
     OFFSET,
-    PAIR,
     SECOND,
     SUM_A,
     SUM_B,
@@ -29,7 +29,7 @@ from .rows import (
 
 
 @inner
-def top(values, start, stop, k, step, block):
+def top(values, start, stop, k, step, width, block):
     """Take the pairs of lines from ``start`` to ``stop`` into MAXIMUM, its first index ARGMAX, and SECOND, the next largest.
 
     The first line is of class ``k``, or of classes from ``k`` on (a wide row), the others each ``step`` further. NaN is
@@ -39,10 +39,10 @@ def top(values, start, stop, k, step, block):
     zero = real(0)
     ahead = real(step)
     base = real(k)
-    for offset in range(start, stop, PAIR):
-        for i in range(BLOCK):
+    for offset in range(start, stop, 2 * width):
+        for i in range(width):
             a = values[np.uintp(offset + i)]
-            b = values[np.uintp(offset + BLOCK + i)]
+            b = values[np.uintp(offset + width + i)]
             later = b > a
             high = b if later else a
             low = a if later else b
@@ -60,8 +60,8 @@ def top(values, start, stop, k, step, block):
 
 @inner
 def highest(lanes, place):
-    """The largest of 64 partial results, which are overwritten."""
-    quarter = BLOCK // 4
+    """The largest of LANES partial results, which are overwritten."""
+    quarter = LANES // 4
     for i in range(quarter):
         a = lanes[place + i]
         b = lanes[np.uintp(place + quarter + i)]
@@ -82,20 +82,21 @@ def highest(lanes, place):
 
 @inner
 def fold_top(lanes):
-    """Fold the 64 partial results of a wide row into one, and give it to all 64 places. The sums come empty."""
+    """Fold the LANES partial results of a wide row into one, and give it to all their places. The sums come empty."""
     real = lanes.dtype.type
-    for i in range(BLOCK):
+    for i in range(LANES):
         lanes[SUM_A + i] = lanes[MAXIMUM + i]
     m = highest(lanes, SUM_A)
-    for i in range(BLOCK):
+    for i in range(LANES):
         won = lanes[MAXIMUM + i] == m
         lanes[SUM_A + i] = -lanes[ARGMAX + i] if won else real(-np.inf)
-        lanes[SUM_B + i] = lanes[SECOND + i] if won else lanes[MAXIMUM + i]
-        lanes[SUM_C + i] = real(1) if won else real(0)
-    index = -highest(lanes, SUM_A)
-    second = highest(lanes, SUM_B)
-    second = m if total(lanes, SUM_C, EMPTY) > real(1) else second
-    for i in range(BLOCK):
+        lanes[SUM_B + i] = lanes[ARGMAX + i] if won else real(-np.inf)
+        lanes[SUM_C + i] = lanes[SECOND + i] if won else lanes[MAXIMUM + i]
+    for place in range(SUM_A, SUM_C + BLOCK, BLOCK):
+        lanes[place] = highest(lanes, place)
+    index = -lanes[SUM_A]
+    second = lanes[SUM_C] if lanes[SUM_B] == index else m
+    for i in range(LANES):
         lanes[MAXIMUM + i] = m
         lanes[SECOND + i] = second
         lanes[ARGMAX + i] = index
@@ -106,8 +107,8 @@ def fold_top(lanes):
 
 @inner
 def total(lanes, place, lost):
-    """The sum of 64 partial results and of what was lost of them; the former are overwritten."""
-    quarter = BLOCK // 4
+    """The sum of LANES partial results and of what was lost of them; the former are overwritten."""
+    quarter = LANES // 4
     for i in range(quarter):
         a = lanes[place + i] + lanes[lost + i]
         b = lanes[place + quarter + i] + lanes[lost + quarter + i]
@@ -128,14 +129,13 @@ def fold_sums(lanes, from_logits, squares, block, i):
     block[MAXIMUM + i] = lanes[MAXIMUM]
     block[SECOND + i] = lanes[SECOND]
     block[ARGMAX + i] = lanes[ARGMAX]
-    block[SUM_A + i] = total(lanes, SUM_A, LOST_A)
-    block[SUM_B + i] = total(lanes, SUM_B, LOST_B)
-    if squares:
-        block[SUM_C + i] = total(lanes, SUM_C, EMPTY)
+    for place in range(SUM_A, SUM_C + BLOCK if squares else SUM_C, BLOCK):
+        block[place + i] = total(lanes, place, place + (LOST_A - SUM_A))
     if not from_logits:
-        for j in range(BLOCK):
-            lanes[SUM_A + j] = -lanes[LOWEST + j]
-        block[LOWEST + i] = -highest(lanes, SUM_A)
+        lowest = lanes[LOWEST]
+        for j in range(1, LANES):
+            lowest = min(lowest, lanes[LOWEST + j])
+        block[LOWEST + i] = lowest
 
 
 @inner
@@ -175,28 +175,29 @@ def narrow_block(scores, first, from_logits, squares, inverse_t, rest_t, lines, 
     """
     n_classes = scores.shape[1]
     turn(scores, first, -np.inf, lines)
-    stop = (n_classes + 1) // 2 * PAIR
-    top(lines_read, np.int64(0), stop, np.int64(0), 1, block)
+    stop = (n_classes + 1) // 2 * 2 * BLOCK
+    top(lines_read, np.int64(0), stop, np.int64(0), 1, BLOCK, block)
     if from_logits:
         hide_top(lines, n_classes, block)
-        softmax.add(lines_read, lines_read, np.int64(0), stop, inverse_t, rest_t, squares, block)
+        softmax.add(lines_read, lines_read, np.int64(0), stop, inverse_t, rest_t, squares, BLOCK, block)
     else:
         for k in range(n_classes):
-            probabilities.add_line(lines_read, k * BLOCK, k, block)
+            probabilities.add_line(lines_read, k * BLOCK, k, BLOCK, block)
 
 
 @inner
 def wide_row(row, upcoming, from_logits, squares, inverse_t, rest_t, lines, lines_read, lanes):
     """Gather the sums of a wide row in ``lanes``, an empty block of its own; ``upcoming`` is the row after it."""
     real = lanes.dtype.type
+    pair_size = 2 * LANES
     n_classes = row.shape[0]
-    whole = n_classes - n_classes % PAIR
+    whole = n_classes - n_classes % pair_size
     fill = -np.inf if from_logits else 0.0
-    for i in range(PAIR):  # the last, incomplete pair, filled up
+    for i in range(pair_size):  # the last, incomplete pair, filled up
         lines[i] = fill
     for i in range(n_classes - whole):
         lines[np.uintp(i)] = row[np.uintp(whole + i)]
-    for i in range(BLOCK):
+    for i in range(LANES):
         lanes[MAXIMUM + i] = -np.inf
         lanes[SECOND + i] = -np.inf
         lanes[ARGMAX + i] = real(0)
@@ -205,33 +206,42 @@ def wide_row(row, upcoming, from_logits, squares, inverse_t, rest_t, lines, line
         lanes[SUM_C + i] = real(0)
         lanes[LOST_A + i] = real(0)
         lanes[LOST_B + i] = real(0)
+        lanes[LOST_C + i] = real(0)
         lanes[LOWEST + i] = real(0)
     for part in range(1 if whole == n_classes else 2):  # one call, one copy of its loop
         values = lines_read if part else row
-        top(values, np.int64(0), np.int64(PAIR) if part else whole, whole if part else np.int64(0), BLOCK, lanes)
+        top(
+            values,
+            np.int64(0),
+            np.int64(pair_size) if part else whole,
+            whole if part else np.int64(0),
+            LANES,
+            LANES,
+            lanes,
+        )
     fold_top(lanes)
     if from_logits:
         # the pair that holds the maximum stands after the incomplete one in ``lines``, or is it
         index = np.int64(lanes[ARGMAX])
-        pair = index // PAIR * PAIR
-        stop = np.int64(PAIR)
+        pair = index // pair_size * pair_size
+        stop = np.int64(pair_size)
         if pair < whole:
-            for i in range(PAIR):
-                lines[np.uintp(PAIR + i)] = row[np.uintp(pair + i)]
-            stop = np.int64(2 * PAIR)
-        lines[stop - PAIR + index - pair] = -np.inf
+            for i in range(pair_size):
+                lines[np.uintp(pair_size + i)] = row[np.uintp(pair + i)]
+            stop = np.int64(2 * pair_size)
+        lines[stop - pair_size + index - pair] = -np.inf
         for part in range(3):
             values = lines_read if part == 2 else row
-            start = np.int64(0) if part == 0 else pair + PAIR
+            start = np.int64(0) if part == 0 else pair + pair_size
             end = min(pair, whole) if part == 0 else whole
             if part == 2:
-                start = np.int64(0) if whole < n_classes else np.int64(PAIR)
+                start = np.int64(0) if whole < n_classes else np.int64(pair_size)
                 end = stop
-            softmax.add(values, upcoming, start, end, inverse_t, rest_t, squares, lanes)
+            softmax.add(values, upcoming, start, end, inverse_t, rest_t, squares, LANES, lanes)
     else:
-        for k in range(0, n_classes, BLOCK):
+        for k in range(0, n_classes, LANES):
             here = k < whole
-            probabilities.add_line(row if here else lines_read, k if here else k - whole, k, lanes)
+            probabilities.add_line(row if here else lines_read, k if here else k - whole, k, LANES, lanes)
 
 
 @kernel

@@ -29,7 +29,6 @@ from .rows import (
     MARGIN,
     MAXIMUM,
     NLL,
-    PAIR,
     SECOND,
 )
 from .rows import LOST_A as REST_LOST
@@ -40,22 +39,22 @@ from .rows import SUM_C as SQUARES
 
 
 @inner
-def add(values, upcoming, start, stop, inverse_t, rest_t, squares, block):
+def add(values, upcoming, start, stop, inverse_t, rest_t, squares, width, block):
     """Add e, e d and, if wanted, e^2 of the pairs of lines from ``start`` to ``stop`` to the sums; the maximum is hidden.
 
     All are lifted (see ``exp_lifted``), e^2 as e is.
     """
     lowest = lowest_lifted(inverse_t) / inverse_t  # not -inf, which would be NaN times the 0 that e is there
     per_line = LINE // upcoming.itemsize
-    for offset in range(start, stop, PAIR):
-        for i in range(offset, offset + PAIR, per_line):
+    for offset in range(start, stop, 2 * width):
+        for i in range(offset, offset + 2 * width, per_line):
             prefetch(upcoming, i)
-        for i in range(BLOCK):
+        for i in range(width):
             m = block[MAXIMUM + i]
             d = values[np.uintp(offset + i)] - m
             d = lowest if d < lowest else d
             e = exp_lifted(d, inverse_t, rest_t)
-            d2 = values[np.uintp(offset + BLOCK + i)] - m
+            d2 = values[np.uintp(offset + width + i)] - m
             d2 = lowest if d2 < lowest else d2
             e2 = exp_lifted(d2, inverse_t, rest_t)
             x = e + e2
