@@ -12,7 +12,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "fastcal"
 JIT = PACKAGE / "kernels" / "jit.py"
 INTRINSICS = PACKAGE / "kernels" / "intrinsics.py"
-IN_PYTHON = {"empty_block", "inverse", "scratch"}
+IN_PYTHON = {"empty_block", "divisor", "scratch"}
 DECORATORS = {"kernel", "by_dtype", "by_scores", "inner"}
 
 

@@ -24,7 +24,7 @@ class Rows:
         self.from_logits = predictions.from_logits
         self.binary = predictions.n_columns == 0
         self.tolerances = tolerances(self.scores)
-        self.inverse_temperature = kernels.rows.inverse(temperature, self.dtype)
+        self.divisor = kernels.rows.divisor(temperature, self.dtype)
         self.weights: Array | None = None
         self.labels = np.empty(0, np.int64)
         self.n = -1
@@ -86,7 +86,7 @@ class Rows:
             scores = pairs
         self._gather(scores)
         self._judge(scores, np.inf, np.inf, faults)
-        kernels.softmax.finish(self.inverse_temperature[0], self.binary, self._work)
+        kernels.softmax.finish(*self.divisor, self.binary, self._work)
 
     def _from_probabilities(self, scores: Array, faults: Array) -> None:
         probabilities = kernels.probabilities
@@ -103,11 +103,11 @@ class Rows:
 
     def _gather(self, scores: Array) -> None:
         lines = self._lines, self._lines_read
-        form = scores, self.from_logits, *self.inverse_temperature
+        form = scores, self.from_logits, True, *self.divisor
         if scores.shape[1] <= kernels.rows.NARROW:
             kernels.gather.narrow(*form, *lines, self._work)
         else:
-            kernels.gather.wide(*form, *lines, self._lanes, self._work)
+            kernels.gather.wide(*form, *lines, *lines, self._lanes, self._work)  # no half floats come here
 
     def _judge(self, scores: Array, tolerance: float, sum_tolerance: float, faults: Array) -> None:
         kernels.rows.judge(

@@ -87,11 +87,13 @@ def _exp64(x):
     return _exp_near_0_64(r) * I64((half + 1023) << 52).view(F64) * I64((power - half + 1023) << 52).view(F64)
 
 
-# exp_lifted: every power of two that an e^d in (0, 1] needs, subnormal results included, times this one is a normal
-# number, so that it is put into the exponent by one addition of integers.
-LIFT32, LIFT64 = 60, 200
-_LIFTED_ROUND32 = F32(12582912.0 + LIFT32)
-_LIFTED_ROUND64 = F64(6755399441055744.0 + LIFT64)
+# exp_lifted: every power of two that an e^d in (0, 1] needs, subnormal results included, times 2^LIFT is a normal
+# number in either precision, so that it is put into the exponent by one addition of integers.
+LIFT = 100
+LOWERED = 2.0**-LIFT
+LOWEST = {F32: -120.0, F64: -777.0}  # where 2^20 times e^d is 0, and e^d 2^LIFT still a normal number
+_LIFTED_ROUND32 = F32(12582912.0 + LIFT)
+_LIFTED_ROUND64 = F64(6755399441055744.0 + LIFT)
 
 
 @inner
@@ -113,26 +115,6 @@ def _exp_lifted64(d, inverse, rest):
     r = muladd(d, rest, r)
     r = muladd(n, -_LN2_LO64, r)
     return I64(F64(_exp_near_0_64(r)).view(I64) + (F64(shifted).view(I64) << I64(52))).view(F64)
-
-
-@inner
-def _lowest_lifted32(x):
-    return F32(-120.0)
-
-
-@inner
-def _lowest_lifted64(x):
-    return F64(-800.0)
-
-
-@inner
-def _lowered32(x):
-    return x * F32(2.0**-60)
-
-
-@inner
-def _lowered64(x):
-    return x * F64(2.0**-200)
 
 
 @inner
@@ -188,13 +170,11 @@ def _log64(x):
 exp = by_dtype(float32=_exp32, float64=_exp64)
 exp.__doc__ = "e^x, within 1 ulp."
 exp_lifted = by_dtype(float32=_exp_lifted32, float64=_exp_lifted64)
-exp_lifted.__doc__ = """``exp_lifted(d, 1 / T, rest)``: e^(d / T) times a power of two that ``lowered`` takes away again.
+exp_lifted.__doc__ = """``exp_lifted(d, 1 / T, rest)``: 2^LIFT e^(d / T), for d / T from LOWEST up to 0.
 
-For d / T from ``lowest_lifted(d)``, where e^(d / T) is 0, up to 0. ``rest`` is what rounding 1 / T lost. Sums of such
-powers neither overflow nor become subnormal, and ratios of them need no ``lowered``.
+``rest`` is what rounding 1 / T lost. Sums of such powers neither overflow nor become subnormal; times LOWERED they are
+sums of e^(d / T), and ratios of them need not even that.
 """
-lowest_lifted = by_dtype(float32=_lowest_lifted32, float64=_lowest_lifted64)
-lowered = by_dtype(float32=_lowered32, float64=_lowered64)
 log = by_dtype(float32=_log32, float64=_log64)
 log.__doc__ = "Natural logarithm, within 1 ulp; log 0 is -inf, of a negative number NaN."
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import probabilities, softmax
-from .halves import widen
+from .halves import floats_of, widen
 from .jit import inner, kernel
 from .rows import (
     ARGMAX,
@@ -81,12 +81,26 @@ def highest(lanes, place):
 
 
 @inner
+def clear(lanes):
+    """Begin a wide row."""
+    real = lanes.dtype.type
+    for i in range(LANES):
+        lanes[MAXIMUM + i] = -np.inf
+        lanes[SECOND + i] = -np.inf
+        lanes[ARGMAX + i] = real(0)
+        lanes[LOWEST + i] = real(0)
+    for place in range(SUM_A, LOST_C + BLOCK, BLOCK):
+        for i in range(LANES):
+            lanes[place + i] = real(0)
+
+
+@inner
 def fold_top(lanes):
     """Fold the LANES partial results of a wide row into one, and give it to all their places. The sums come empty."""
     real = lanes.dtype.type
     for i in range(LANES):
         lanes[SUM_A + i] = lanes[MAXIMUM + i]
-    m = highest(lanes, SUM_A)
+    m = highest(lanes, np.int64(SUM_A))
     for i in range(LANES):
         won = lanes[MAXIMUM + i] == m
         lanes[SUM_A + i] = -lanes[ARGMAX + i] if won else real(-np.inf)
@@ -134,7 +148,8 @@ def fold_sums(lanes, from_logits, squares, block, i):
     if not from_logits:
         lowest = lanes[LOWEST]
         for j in range(1, LANES):
-            lowest = min(lowest, lanes[LOWEST + j])
+            p = lanes[LOWEST + j]
+            lowest = p if p < lowest else lowest
         block[LOWEST + i] = lowest
 
 
@@ -150,111 +165,100 @@ def hide_top(lines, n_lines, block):
 
 
 @inner
-def turn(scores, first, fill, lines):
+def turn(scores, first, lines):
     """Write a block of narrow rows from row ``first`` on, a line a class; past the last row it is repeated.
 
-    An odd number of lines is made even by one of ``fill``.
+    An odd number of lines is made even by one of -inf.
     """
     n_classes = scores.shape[1]
     last = scores.shape[0] - 1
     for i in range(BLOCK):
-        row = min(first + i, last)
+        row = first + i if first + i < last else last
         for k in range(n_classes):
             lines[np.uintp(k * BLOCK + i)] = widen(scores[row, k])
     if n_classes & 1:
         for i in range(BLOCK):
-            lines[np.uintp(n_classes * BLOCK + i)] = fill
+            lines[np.uintp(n_classes * BLOCK + i)] = -np.inf
 
 
-@inner
-def narrow_block(scores, first, from_logits, squares, inverse_t, rest_t, lines, lines_read, block):
-    """Gather the sums of a block of narrow rows, from row ``first`` on, into ``block``, which comes empty.
+@kernel
+def narrow(scores, from_logits, squares, inverse_t, rest_t, lowest, lines, lines_read, work):
+    """Gather the sums of narrow rows into ``work``, which comes empty.
 
     ``lines_read`` is a read-only view of the scratch ``lines`` (NARROW * BLOCK,): rows are read-only too, and one type
     of line means one compilation.
     """
     n_classes = scores.shape[1]
-    turn(scores, first, -np.inf, lines)
+    start = np.int64(0)  # a literal 0 would be a type of its own, and compile its callees once more
     stop = (n_classes + 1) // 2 * 2 * BLOCK
-    top(lines_read, np.int64(0), stop, np.int64(0), 1, BLOCK, block)
-    if from_logits:
-        hide_top(lines, n_classes, block)
-        softmax.add(lines_read, lines_read, np.int64(0), stop, inverse_t, rest_t, squares, BLOCK, block)
-    else:
-        for k in range(n_classes):
-            probabilities.add_line(lines_read, k * BLOCK, k, BLOCK, block)
+    for b in range(work.shape[0]):
+        block = work[b]
+        turn(scores, b * BLOCK, lines)
+        top(lines_read, start, stop, start, 1, BLOCK, block)
+        if from_logits:
+            hide_top(lines, n_classes, block)
+            softmax.add(lines_read, lines_read, start, stop, inverse_t, rest_t, lowest, squares, BLOCK, block)
+        else:
+            for k in range(n_classes):
+                probabilities.add_line(lines_read, k * BLOCK, k, BLOCK, block)
 
 
-@inner
-def wide_row(row, upcoming, from_logits, squares, inverse_t, rest_t, lines, lines_read, lanes):
-    """Gather the sums of a wide row in ``lanes``, an empty block of its own; ``upcoming`` is the row after it."""
-    real = lanes.dtype.type
+@kernel
+def wide(
+    scores,
+    from_logits,
+    squares,
+    inverse_t,
+    rest_t,
+    lowest,
+    floats,
+    floats_read,
+    lines,
+    lines_read,
+    lanes,
+    work,
+):
+    """Gather the sums of wide rows into ``work``, which comes empty, by way of ``lanes``, a block for partial results.
+
+    ``floats`` (K,) is for rows of half floats, widened; ``lines`` and both ``_read`` are as for ``narrow``.
+    """
+    n_classes = scores.shape[1]
     pair_size = 2 * LANES
-    n_classes = row.shape[0]
     whole = n_classes - n_classes % pair_size
     fill = -np.inf if from_logits else 0.0
-    for i in range(pair_size):  # the last, incomplete pair, filled up
-        lines[i] = fill
-    for i in range(n_classes - whole):
-        lines[np.uintp(i)] = row[np.uintp(whole + i)]
-    for i in range(LANES):
-        lanes[MAXIMUM + i] = -np.inf
-        lanes[SECOND + i] = -np.inf
-        lanes[ARGMAX + i] = real(0)
-        lanes[SUM_A + i] = real(0)
-        lanes[SUM_B + i] = real(0)
-        lanes[SUM_C + i] = real(0)
-        lanes[LOST_A + i] = real(0)
-        lanes[LOST_B + i] = real(0)
-        lanes[LOST_C + i] = real(0)
-        lanes[LOWEST + i] = real(0)
-    for part in range(1 if whole == n_classes else 2):  # one call, one copy of its loop
-        values = lines_read if part else row
-        top(
-            values,
-            np.int64(0),
-            np.int64(pair_size) if part else whole,
-            whole if part else np.int64(0),
-            LANES,
-            LANES,
-            lanes,
-        )
-    fold_top(lanes)
-    if from_logits:
-        # the pair that holds the maximum stands after the incomplete one in ``lines``, or is it
-        index = np.int64(lanes[ARGMAX])
-        pair = index // pair_size * pair_size
-        stop = np.int64(pair_size)
-        if pair < whole:
-            for i in range(pair_size):
-                lines[np.uintp(pair_size + i)] = row[np.uintp(pair + i)]
-            stop = np.int64(2 * pair_size)
-        lines[stop - pair_size + index - pair] = -np.inf
-        for part in range(3):
-            values = lines_read if part == 2 else row
-            start = np.int64(0) if part == 0 else pair + pair_size
-            end = min(pair, whole) if part == 0 else whole
-            if part == 2:
-                start = np.int64(0) if whole < n_classes else np.int64(pair_size)
-                end = stop
-            softmax.add(values, upcoming, start, end, inverse_t, rest_t, squares, LANES, lanes)
-    else:
-        for k in range(0, n_classes, LANES):
-            here = k < whole
-            probabilities.add_line(row if here else lines_read, k if here else k - whole, k, LANES, lanes)
-
-
-@kernel
-def narrow(scores, from_logits, inverse_t, rest_t, lines, lines_read, work):
-    """Gather the sums of narrow rows into ``work``, which comes empty."""
-    for b in range(work.shape[0]):
-        narrow_block(scores, b * BLOCK, from_logits, True, inverse_t, rest_t, lines, lines_read, work[b])
-
-
-@kernel
-def wide(scores, from_logits, inverse_t, rest_t, lines, lines_read, lanes, work):
-    """Gather the sums of wide rows into ``work``."""
+    start = np.int64(0)
     for n in range(scores.shape[0]):
-        upcoming = scores[min(n + 1, scores.shape[0] - 1)]
-        wide_row(scores[n], upcoming, from_logits, True, inverse_t, rest_t, lines, lines_read, lanes)
-        fold_sums(lanes, from_logits, True, work[n // BLOCK], n % BLOCK)
+        row = floats_of(scores[n], floats, floats_read)
+        upcoming = scores[n + 1 if n + 1 < scores.shape[0] else n]
+        for i in range(pair_size):  # the last, incomplete pair, filled up
+            lines[i] = fill
+        for i in range(n_classes - whole):
+            lines[np.uintp(i)] = row[np.uintp(whole + i)]
+        clear(lanes)
+        for part in range(1 if whole == n_classes else 2):  # one call, one copy of its loop
+            end = np.int64(pair_size) if part else whole
+            top(lines_read if part else row, start, end, whole if part else start, LANES, LANES, lanes)
+        fold_top(lanes)
+        if from_logits:
+            # the pair that holds the maximum stands after the incomplete one in ``lines``, or is it
+            index = np.int64(lanes[ARGMAX])
+            pair = index // pair_size * pair_size
+            stop = np.int64(pair_size)
+            if pair < whole:
+                for i in range(pair_size):
+                    lines[np.uintp(pair_size + i)] = row[np.uintp(pair + i)]
+                stop = np.int64(2 * pair_size)
+            lines[stop - pair_size + index - pair] = -np.inf
+            for part in range(3):
+                values = lines_read if part == 2 else row
+                begin = start if part == 0 else pair + pair_size
+                end = pair if part == 0 else whole
+                if part == 2:
+                    begin = start if whole < n_classes else np.int64(pair_size)
+                    end = stop
+                softmax.add(values, upcoming, begin, end, inverse_t, rest_t, lowest, squares, LANES, lanes)
+        else:
+            for k in range(0, n_classes, LANES):
+                here = k < whole
+                probabilities.add_line(row if here else lines_read, k if here else k - whole, k, LANES, lanes)
+        fold_sums(lanes, from_logits, squares, work[n // BLOCK], n % BLOCK)

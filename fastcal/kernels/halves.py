@@ -85,7 +85,18 @@ narrowed.__doc__ = "``narrowed(like, x)``: x rounded to the type that ``like`` h
 
 
 @inner
-def widen_row(row, floats):
-    """Write the floats of a row of half floats."""
+def _row_itself(row, floats, floats_read):
+    return row
+
+
+@inner
+def _row_widened(row, floats, floats_read):
     for k in range(row.shape[0]):
         floats[np.uintp(k)] = widen(row[np.uintp(k)])
+    return floats_read
+
+
+floats_of = by_scores(same=_row_itself, half=_row_widened, bfloat=_row_widened)
+floats_of.__doc__ = (
+    "``floats_of(row, floats, floats_read)``: the row, or ``floats_read``, a view of where it was widened to."
+)

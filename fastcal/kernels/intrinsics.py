@@ -9,32 +9,28 @@ import platform
 from collections.abc import Callable
 from typing import Any
 
+import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.registry import cpu_target
-from numba.extending import intrinsic, overload
-
-from .jit import OPTIONS
+from numba.extending import intrinsic
 
 LINE = 64  # bytes that `stream` stores at once: a cache line
 
 
-def _inline(plain: Callable[..., Any], lowered: Any) -> None:
-    """Let jitted code that calls ``plain`` run ``lowered`` instead."""
-
-    @overload(plain, jit_options=OPTIONS)
-    def _chosen(*args):
-        return lambda *args: lowered(*args)  # noqa: PLW0108 - Numba takes no intrinsic here
+def _lowered(plain: Callable[..., Any]) -> Callable[[Any], Any]:
+    """Put a decorated intrinsic in place of ``plain``, unless nothing is compiled."""
+    return lambda typed: plain if numba.config.DISABLE_JIT else intrinsic(typed)  # type: ignore[attr-defined]
 
 
-def muladd(a: Any, b: Any, c: Any) -> Any:
+def plain_muladd(a: Any, b: Any, c: Any) -> Any:
     """a b + c of three numbers of one type, rounded once where the processor can: which product is fused is said."""
     return a * b + c
 
 
-@intrinsic
-def _muladd(typingctx, a, b, c):
+@_lowered(plain_muladd)
+def muladd(typingctx, a, b, c):
     def lower(context, builder, signature, args):
         kind = args[0].type
         name = f"llvm.fmuladd.{'f32' if a == types.float32 else 'f64'}"
@@ -42,9 +38,6 @@ def _muladd(typingctx, a, b, c):
         return builder.call(function, args)
 
     return a(a, a, a), lower
-
-
-_inline(muladd, _muladd)
 
 
 def _converts_half() -> bool:
@@ -56,39 +49,33 @@ def _converts_half() -> bool:
 CONVERTS_HALF = _converts_half()
 
 
-def float_of_half(bits: Any) -> Any:
+def plain_float_of_half(bits: Any) -> Any:
     """The float32 that the float16 with these bits (uint16) stands for; only where ``CONVERTS_HALF``."""
     return np.float32(np.uint16(bits).view(np.float16))
 
 
-@intrinsic
-def _float_of_half(typingctx, bits):
+@_lowered(plain_float_of_half)
+def float_of_half(typingctx, bits):
     def lower(context, builder, signature, args):
         return builder.fpext(builder.bitcast(args[0], ir.HalfType()), ir.FloatType())
 
     return types.float32(types.uint16), lower
 
 
-_inline(float_of_half, _float_of_half)
-
-
-def half_of_float(x: Any) -> Any:
+def plain_half_of_float(x: Any) -> Any:
     """The bits (uint16) of the float16 nearest to a float32; only where ``CONVERTS_HALF``."""
     return np.float32(x).astype(np.float16).view(np.uint16)
 
 
-@intrinsic
-def _half_of_float(typingctx, x):
+@_lowered(plain_half_of_float)
+def half_of_float(typingctx, x):
     def lower(context, builder, signature, args):
         return builder.bitcast(builder.fptrunc(args[0], ir.HalfType()), ir.IntType(16))
 
     return types.uint16(types.float32), lower
 
 
-_inline(half_of_float, _half_of_float)
-
-
-def stream(source: Any, start: Any, target: Any, place: Any) -> None:
+def plain_stream(source: Any, start: Any, target: Any, place: Any) -> None:
     """Store ``LINE`` bytes of ``source``, from element ``start``, in ``target`` at ``place``, around the caches.
 
     Both arrays are contiguous and of one dtype; the place in ``target`` is aligned to ``LINE`` bytes. An ordinary store
@@ -98,8 +85,8 @@ def stream(source: Any, start: Any, target: Any, place: Any) -> None:
     target[place : place + n] = source[start : start + n]
 
 
-@intrinsic
-def _stream(typingctx, source, start, target, place):
+@_lowered(plain_stream)
+def stream(typingctx, source, start, target, place):
     def lower(context, builder, signature, args):
         line = ir.VectorType(ir.IntType(64), LINE // 8)
         from_ = context.make_array(signature.args[0])(context, builder, args[0])
@@ -113,15 +100,12 @@ def _stream(typingctx, source, start, target, place):
     return types.void(source, types.intp, target, types.intp), lower
 
 
-_inline(stream, _stream)
-
-
-def prefetch(array: Any, place: Any) -> None:
+def plain_prefetch(array: Any, place: Any) -> None:
     """Ask for the cache line of an element that will be read soon; it need not exist."""
 
 
-@intrinsic
-def _prefetch(typingctx, array, place):
+@_lowered(plain_prefetch)
+def prefetch(typingctx, array, place):
     def lower(context, builder, signature, args):
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
         pointer = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(8).as_pointer())
@@ -132,6 +116,3 @@ def _prefetch(typingctx, array, place):
         return context.get_dummy_value()
 
     return types.void(array, types.intp), lower
-
-
-_inline(prefetch, _prefetch)

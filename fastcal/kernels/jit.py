@@ -112,6 +112,8 @@ def by_scores(*, same: Function, half: Function, bfloat: Function) -> Function:
     def _typed(*args):
         scores = getattr(args[0], "dtype", args[0])
         chosen = {types.uint16: half, types.int16: bfloat}.get(scores, same)
+        if len(args) == 3:  # noqa: PLR2004 - an argument that is returned must have a name
+            return chosen.py_func
         return lambda *args: chosen(*args)
 
     return pick  # type: ignore[return-value]

@@ -28,6 +28,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from .elementary import LOWEST as LOWEST_EXPONENT
 from .intrinsics import LINE
 from .jit import kernel
 
@@ -73,11 +74,12 @@ def empty_block(dtype: np.dtype, *, wide: bool) -> np.ndarray:
     return block
 
 
-def inverse(temperature: float, dtype: np.dtype) -> tuple[np.floating, np.floating]:
-    """1 / T rounded to ``dtype``, and what that rounding lost."""
+def divisor(temperature: float, dtype: np.dtype) -> tuple[np.floating, np.floating, np.floating]:
+    """How to divide by T: 1 / T rounded to ``dtype``, what that rounding lost, and the d whose e^(d / T) counts as 0."""
     real = dtype.type
-    rounded = real(1 / temperature)
-    return rounded, real((1 - Fraction(temperature) * Fraction(float(rounded))) / Fraction(temperature))
+    inverse = real(1 / temperature)
+    rest = (1 - Fraction(temperature) * Fraction(float(inverse))) / Fraction(temperature)
+    return inverse, real(rest), real(LOWEST_EXPONENT[real] * temperature)
 
 
 @kernel

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .elementary import exp, exp_lifted, log1p, lowered, lowest_lifted
+from .elementary import LOWERED, exp_lifted, log1p
 from .intrinsics import LINE, prefetch
 from .jit import inner, kernel
 from .rows import (
@@ -39,12 +39,12 @@ from .rows import SUM_C as SQUARES
 
 
 @inner
-def add(values, upcoming, start, stop, inverse_t, rest_t, squares, width, block):
+def add(values, upcoming, start, stop, inverse_t, rest_t, lowest, squares, width, block):
     """Add e, e d and, if wanted, e^2 of the pairs of lines from ``start`` to ``stop`` to the sums; the maximum is hidden.
 
     All are lifted (see ``exp_lifted``), e^2 as e is.
     """
-    lowest = lowest_lifted(inverse_t) / inverse_t  # not -inf, which would be NaN times the 0 that e is there
+    lower = block.dtype.type(LOWERED)
     per_line = LINE // upcoming.itemsize
     for offset in range(start, stop, 2 * width):
         for i in range(offset, offset + 2 * width, per_line):
@@ -62,56 +62,61 @@ def add(values, upcoming, start, stop, inverse_t, rest_t, squares, width, block)
             new = total + x
             block[REST + i] = new
             block[REST_LOST + i] += x - (new - total)
-            x = e * d + e2 * d2
+            x = e * (d * inverse_t) + e2 * (d2 * inverse_t)
             total = block[SLOPE + i]
             new = total + x
             block[SLOPE + i] = new
             block[SLOPE_LOST + i] += x - (new - total)
             if squares:
-                block[SQUARES + i] += e * lowered(e) + e2 * lowered(e2)
+                block[SQUARES + i] += e * (e * lower) + e2 * (e2 * lower)
 
 
 @inner
-def certainty(inverse_t, binary, block):
+def certainty(inverse_t, rest_t, lowest, binary, block):
     """From a block's sums to what needs no label, and to NLL's part of it, log1p(r)."""
     real = block.dtype.type
     zero = real(0)
     one = real(1)
+    lower = real(LOWERED)
     for i in range(BLOCK):
         m = block[MAXIMUM + i]
-        rest = lowered(block[REST + i] + block[REST_LOST + i])
-        slope = lowered(block[SLOPE + i] + block[SLOPE_LOST + i])
+        rest = (block[REST + i] + block[REST_LOST + i]) * lower
+        slope = (block[SLOPE + i] + block[SLOPE_LOST + i]) * lower
         inverse = one / (one + rest)
         log_total = log1p(rest)
         # the confidence of (N,) is P(y = 1)
         confidence = rest * inverse if binary and block[ARGMAX + i] == zero else inverse
         block[CONFIDENCE * BLOCK + i] = confidence
-        block[MARGIN * BLOCK + i] = (one - exp((block[SECOND + i] - m) * inverse_t)) * inverse
-        block[ENTROPY * BLOCK + i] = log_total - slope * inverse_t * inverse
+        d = block[SECOND + i] - m
+        e = exp_lifted(lowest if d < lowest else d, inverse_t, rest_t) * lower
+        block[MARGIN * BLOCK + i] = (one - e) * inverse
+        block[ENTROPY * BLOCK + i] = log_total - slope * inverse
         block[LOGSUMEXP * BLOCK + i] = m * inverse_t + log_total
         block[NLL * BLOCK + i] = log_total
 
 
 @kernel
-def finish(inverse_t, binary, work):
+def finish(inverse_t, rest_t, lowest, binary, work):
     """From sums to results. With ``binary`` the two columns of the logits stood for one logit a row: (0, z)."""
     real = work.dtype.type
     zero = real(0)
     one = real(1)
+    lower = real(LOWERED)
     scale = real(0.5) if binary else one  # the Brier score of (N,) is (p - y)^2, half the sum over two classes
     for b in range(work.shape[0]):
         block = work[b]
-        certainty(inverse_t, binary, block)
+        certainty(inverse_t, rest_t, lowest, binary, block)
         for i in range(BLOCK):
             m = block[MAXIMUM + i]
-            rest = lowered(block[REST + i] + block[REST_LOST + i])
-            squares = lowered(block[SQUARES + i])
+            rest = (block[REST + i] + block[REST_LOST + i]) * lower
+            squares = block[SQUARES + i] * lower
             z_y = block[LABEL + i]
             # 0 where y is the maximum, be it +inf, or tied with it: then both formulas of the Brier score agree
-            gap = zero if z_y == m else (m - z_y) * inverse_t
+            d = zero if z_y == m else z_y - m
+            gap = -d * inverse_t
             total = one + rest
             inverse = one / total
-            e_y = exp(-gap)
+            e_y = exp_lifted(lowest if d < lowest else d, inverse_t, rest_t) * lower
             off = total - e_y
             wrong = (one + (squares - e_y * e_y)) + off * off
             right = rest * rest + squares
