@@ -16,10 +16,10 @@ from .rows import (
     BLOCK,
     LANES,
     LOST_A,
-    LOST_B,
     LOST_C,
     LOWEST,
     MAXIMUM,
+    NEAR,
     OFFSET,
     SECOND,
     SUM_A,
@@ -226,10 +226,11 @@ def wide(
     pair_size = 2 * LANES
     whole = n_classes - n_classes % pair_size
     fill = -np.inf if from_logits else 0.0
+    near = n_classes * scores.itemsize <= NEAR
     start = np.int64(0)
     for n in range(scores.shape[0]):
         row = floats_of(scores[n], floats, floats_read)
-        upcoming = scores[n + 1 if n + 1 < scores.shape[0] else n]
+        upcoming = scores[n + 1 if near and n + 1 < scores.shape[0] else n]
         for i in range(pair_size):  # the last, incomplete pair, filled up
             lines[i] = fill
         for i in range(n_classes - whole):

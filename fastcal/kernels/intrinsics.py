@@ -75,29 +75,34 @@ def half_of_float(typingctx, x):
     return types.uint16(types.float32), lower
 
 
-def plain_stream(source: Any, start: Any, target: Any, place: Any) -> None:
-    """Store ``LINE`` bytes of ``source``, from element ``start``, in ``target`` at ``place``, around the caches.
+def plain_stream(source: Any, start: Any, factor: Any, target: Any, place: Any) -> None:
+    """Store ``LINE`` bytes of ``source * factor``, from element ``start``, in ``target`` at ``place``, past the caches.
 
-    Both arrays are contiguous and of one dtype; the place in ``target`` is aligned to ``LINE`` bytes. An ordinary store
-    first reads the line that it overwrites: a result larger than the caches takes a third less traffic this way.
+    Both are contiguous arrays of floats of one type; the place in ``target`` is aligned to ``LINE`` bytes. An ordinary
+    store first reads the line that it overwrites: a result larger than the caches takes a third less traffic this way.
     """
     n = LINE // target.itemsize
-    target[place : place + n] = source[start : start + n]
+    target[place : place + n] = source[start : start + n] * factor
 
 
 @_lowered(plain_stream)
-def stream(typingctx, source, start, target, place):
+def stream(typingctx, source, start, factor, target, place):
     def lower(context, builder, signature, args):
-        line = ir.VectorType(ir.IntType(64), LINE // 8)
+        n = LINE * 8 // source.dtype.bitwidth
+        line = ir.VectorType(args[2].type, n)
         from_ = context.make_array(signature.args[0])(context, builder, args[0])
-        into = context.make_array(signature.args[2])(context, builder, args[2])
+        into = context.make_array(signature.args[3])(context, builder, args[3])
         read = builder.bitcast(builder.gep(from_.data, [args[1]]), line.as_pointer())
-        written = builder.bitcast(builder.gep(into.data, [args[3]]), line.as_pointer())
-        store = builder.store(builder.load(read, align=1), written, align=LINE)
+        written = builder.bitcast(builder.gep(into.data, [args[4]]), line.as_pointer())
+        factors = ir.Constant(line, ir.Undefined)
+        for i in range(n):
+            factors = builder.insert_element(factors, args[2], ir.Constant(ir.IntType(32), i))
+        scaled = builder.fmul(builder.load(read, align=source.dtype.bitwidth // 8), factors)
+        store = builder.store(scaled, written, align=LINE)
         store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
         return context.get_dummy_value()
 
-    return types.void(source, types.intp, target, types.intp), lower
+    return types.void(source, types.intp, source.dtype, target, types.intp), lower
 
 
 def plain_prefetch(array: Any, place: Any) -> None:

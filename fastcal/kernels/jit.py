@@ -112,7 +112,7 @@ def by_scores(*, same: Function, half: Function, bfloat: Function) -> Function:
     def _typed(*args):
         scores = getattr(args[0], "dtype", args[0])
         chosen = {types.uint16: half, types.int16: bfloat}.get(scores, same)
-        if len(args) == 3:  # noqa: PLR2004 - an argument that is returned must have a name
+        if len(args) == 3:
             return chosen.py_func
         return lambda *args: chosen(*args)
 
