@@ -11,9 +11,21 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import binning, elementary, exact, gather, halves, normalise, probabilities, rows, softmax, summary
+    from . import binning, elementary, entropy, exact, gather, halves, normalise, probabilities, rows, softmax, summary
 
-__all__ = ["binning", "elementary", "exact", "gather", "halves", "normalise", "probabilities", "rows", "softmax", "summary"]
+__all__ = [
+    "binning",
+    "elementary",
+    "entropy",
+    "exact",
+    "gather",
+    "halves",
+    "normalise",
+    "probabilities",
+    "rows",
+    "softmax",
+    "summary",
+]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -118,36 +118,46 @@ def _exp_lifted64(d, inverse, rest):
 
 
 @inner
+def _log_normal32(x, extra):
+    """log(x) - extra log 2 for a positive normal number."""
+    # x = m 2^e with m in [sqrt(1/2), sqrt(2)); f = m - 1, log m = f - f^2 / 2 + f^3 R(f): without a division, which
+    # would take longer than all of the polynomial.
+    bits = I32(F32(x).view(I32) - 0x3F3504F3)
+    e = F32(I32(bits >> 23)) - extra
+    f = I32((bits & 0x7FFFFF) + 0x3F3504F3).view(F32) - F32(1.0)
+    z = f * f
+    r = F32(-0.0763444019989)
+    r = r * f + F32(0.127635000092)
+    r = r * f + F32(-0.131610925629)
+    r = r * f + F32(0.142015637597)
+    r = r * f + F32(-0.166232510786)
+    r = r * f + F32(0.200012313584)
+    r = r * f + F32(-0.250008238945)
+    r = r * f + F32(0.333333316951)
+    y = f * z * r
+    y = e * F32(-2.12194440e-4) + y
+    y = y - F32(0.5) * z
+    return e * F32(0.693359375) + (f + y)
+
+
+@inner
 def _log32(x):
-    # x = m 2^e with m in [sqrt(1/2), sqrt(2)); f = m - 1, s = f / (2 + f), log m = 2 s + s R(s^2).
     subnormal = x < F32(1.17549435e-38)
     scaled = x * F32(33554432.0) if subnormal else x
-    bits = I32(F32(scaled).view(I32) - 0x3F3504F3)
-    e = F32(I32(bits >> 23)) - (F32(25.0) if subnormal else F32(0.0))
-    f = I32((bits & 0x7FFFFF) + 0x3F3504F3).view(F32) - F32(1.0)
-    s = f / (F32(2.0) + f)
-    z = s * s
-    r = F32(0.23331614471843499108)
-    r = r * z + F32(0.28550778633181965439)
-    r = r * z + F32(0.40000122211810649396)
-    r = r * z + F32(0.6666666655404201243)
-    r = r * z
-    half_square = F32(0.5) * f * f
-    y = e * F32(0.693359375) - ((half_square - (s * (half_square + r) + e * F32(-2.12194440e-4))) - f)
+    y = _log_normal32(scaled, F32(25.0) if subnormal else F32(0.0))
     y = F32(-np.inf) if x == F32(0.0) else y
     y = F32(np.nan) if x < F32(0.0) else y
     return x if not x < F32(np.inf) else y  # inf and NaN
 
 
 @inner
-def _log64(x):
-    subnormal = x < 2.2250738585072014e-308
-    scaled = x * 18014398509481984.0 if subnormal else x
-    bits = F64(scaled).view(I64) - I64(0x3FE6A09E667F3BCD)
+def _log_normal64(x, extra):
+    # f = m - 1 again, s = f / (2 + f), log m = 2 s + s R(s^2).
+    bits = F64(x).view(I64) - I64(0x3FE6A09E667F3BCD)
     # e as a double without a conversion from int64: put it in the low bits of the rounding constant.
     e_biased = ((bits + I64(0x3FE0000000000000)) >> I64(52)) & I64(0x7FF)
     e = I64(e_biased + _ROUND64_BITS).view(F64) - _ROUND64
-    e = e - (1076.0 if subnormal else 1022.0)
+    e = e - (1022.0 + extra)
     f = I64((bits & 0xFFFFFFFFFFFFF) + 0x3FE6A09E667F3BCD).view(F64) - 1.0
     s = f / (2.0 + f)
     z = s * s
@@ -161,7 +171,14 @@ def _log64(x):
     r = r * z + 0.66666666666666666463
     r = r * z
     half_square = 0.5 * f * f
-    y = e * _LN2_HI64 - ((half_square - (s * (half_square + r) + e * _LN2_LO64)) - f)
+    return e * _LN2_HI64 - ((half_square - (s * (half_square + r) + e * _LN2_LO64)) - f)
+
+
+@inner
+def _log64(x):
+    subnormal = x < 2.2250738585072014e-308
+    scaled = x * 18014398509481984.0 if subnormal else x
+    y = _log_normal64(scaled, 54.0 if subnormal else 0.0)
     y = -np.inf if x == 0.0 else y
     y = np.nan if x < 0.0 else y
     return x if not x < np.inf else y
@@ -176,6 +193,10 @@ exp_lifted.__doc__ = """``exp_lifted(d, 1 / T, rest)``: 2^LIFT e^(d / T), for d 
 sums of e^(d / T), and ratios of them need not even that.
 """
 log = by_dtype(float32=_log32, float64=_log64)
+log_normal = by_dtype(float32=_log_normal32, float64=_log_normal64)
+log_normal.__doc__ = (
+    "``log_normal(x, extra)``: log(x) - extra log 2 of a positive normal number, within 1 ulp; no other."
+)
 log.__doc__ = "Natural logarithm, within 1 ulp; log 0 is -inf, of a negative number NaN."
 
 

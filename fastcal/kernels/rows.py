@@ -37,6 +37,7 @@ LANES = 32
 NARROW = 48
 # While a wide row of at most so many bytes is summed, the next one is fetched: a third less time from memory.
 NEAR = 16384
+STRETCH = 256  # so many of its numbers are asked for at once
 
 # Columns of a row's results, all in the precision of the input: table[column, row].
 CONFIDENCE, MARGIN, ENTROPY, LOGSUMEXP, NLL, BRIER = range(6)
