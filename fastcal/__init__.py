@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .arrays import DataError
     from .metrics.calibration import calibration_error, ece, mce, reliability_curve, rmsce
     from .metrics.scoring import accuracy, brier_score, log_loss, nll
-    from .metrics.softmax import SoftmaxSummary, softmax_summary
+    from .metrics.softmax import SoftmaxSummary, entropy, log_softmax, logsumexp, softmax, softmax_summary
 
 __version__ = "0.1.0"
 
@@ -29,7 +29,7 @@ _MODULE_OF = {
         "arrays": ("DataError",),
         "metrics.calibration": ("calibration_error", "ece", "mce", "reliability_curve", "rmsce"),
         "metrics.scoring": ("accuracy", "brier_score", "log_loss", "nll"),
-        "metrics.softmax": ("SoftmaxSummary", "softmax_summary"),
+        "metrics.softmax": ("SoftmaxSummary", "entropy", "log_softmax", "logsumexp", "softmax", "softmax_summary"),
     }.items()
     for name in names
 }

@@ -123,7 +123,7 @@ class Predictions:
         if self.from_logits:
             problem, where = _logit_problem(values)
         else:
-            problem, where = _probability_problem(values, *tolerances(scores), rows=self.n_columns > 0)
+            problem, where = probability_problem(values, *tolerances(scores), rows=self.n_columns > 0)
         if where is None or self.n_columns == 0:
             return DataError(scores.argument, place, problem)
         return DataError(scores.argument, (*place, where), problem)
@@ -139,9 +139,8 @@ def _logit_problem(values: Array) -> tuple[str, int | None]:
     return "has no logit above -inf, which is no distribution; nan_policy='omit' leaves it out", None
 
 
-def _probability_problem(
-    values: Array, tolerance: float, sum_tolerance: float, *, rows: bool
-) -> tuple[str, int | None]:
+def probability_problem(values: Array, tolerance: float, sum_tolerance: float, *, rows: bool) -> tuple[str, int | None]:
+    """What is wrong with a row of probabilities, or with a single one, and where in it."""
     outside = np.flatnonzero((values > 1 + tolerance) | (values < -tolerance))
     if outside.size:
         value = values[outside[0]]
@@ -175,8 +174,8 @@ def predictions(
     from_logits: bool = False,
 ) -> Predictions:
     """Labels (N,) with scores (N,) or (N, K); leading dimensions (..., K) are flattened to rows."""
-    scores = _array("y_prob", y_prob)
-    labels = _array("y_true", y_true)
+    scores = array_of("y_prob", y_prob)
+    labels = array_of("y_true", y_true)
     if scores.ndim == 0 or labels.ndim == 0:
         name, shape = ("y_prob", scores.shape) if scores.ndim == 0 else ("y_true", labels.shape)
         raise DataError(name, (), f"has shape {shape}; expected one entry a row")
@@ -189,7 +188,7 @@ def predictions(
         raise DataError("y_prob", (), f"has {math.prod(lead)} rows; an update takes at most {MAX_ROWS}")
     weights = None
     if sample_weight is not None:
-        given = _array("sample_weight", sample_weight)
+        given = array_of("sample_weight", sample_weight)
         if given.shape != lead:
             raise DataError("sample_weight", (), f"has shape {given.shape}, expected {lead}")
         given = _unmasked("sample_weight", given, "every row needs a weight")
@@ -219,14 +218,6 @@ def _unmasked(argument: str, values: Array, need: str) -> Array:
     return np.asarray(values.data)
 
 
-def score_rows(argument: str, values: Any) -> tuple[Column, tuple[int, ...]]:
-    """Scores (..., K) as rows (N, K), and the leading dimensions."""
-    scores = _array(argument, values)
-    if scores.ndim == 0:
-        raise DataError(argument, (), "has shape (); expected rows (..., K)")
-    return _score_column(argument, scores.reshape(1, -1) if scores.ndim == 1 else scores), scores.shape[:-1]
-
-
 def _score_column(argument: str, scores: Array) -> Column:
     if scores.ndim > 1:
         n_classes = scores.shape[-1]
@@ -237,7 +228,7 @@ def _score_column(argument: str, scores: Array) -> Column:
     return Column(argument, scores, np.dtype(np.float32 if single else np.float64))
 
 
-def _array(argument: str, values: Any) -> Array:
+def array_of(argument: str, values: Any) -> Array:
     """Any array-like of real numbers as an ndarray (masked arrays stay masked), without copying an array."""
     try:
         array: Array = np.asanyarray(values) if isinstance(values, np.ma.MaskedArray) else np.asarray(values)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .elementary import exp_lifted
+from .elementary import LOWERED, exp_lifted, log1p
 from .gather import highest, total, turn
 from .halves import floats_of, narrowed, widen
 from .intrinsics import LINE, prefetch, stream
@@ -217,3 +217,23 @@ def wide(
             put(out, turned, real(1) / s, n * n_classes, n_classes, offset, streaming)
         else:
             certain(scores[n], out, n * n_classes)
+
+
+@kernel
+def logs(scores, inverse_t, work, out):
+    """log softmax of rows (N, K) into ``out`` (N * K,), from what ``gather`` left in ``work``."""
+    n_classes = scores.shape[1]
+    real = work.dtype.type
+    lower = real(LOWERED)
+    for n in range(scores.shape[0]):
+        block = work[n // BLOCK]
+        i = n % BLOCK
+        m = block[MAXIMUM + i]
+        rest = (block[TOTAL + i] + block[LOST_A + i]) * lower
+        log_total = log1p(rest) if m > -np.inf else real(np.nan)
+        start = n * n_classes
+        for k in range(n_classes):
+            z = real(widen(scores[n, k]))
+            d = real(0) if z == m else z - m  # 0 for +inf less itself
+            at = np.uintp(start + k)
+            out[at] = narrowed(out[at], d * inverse_t - log_total)

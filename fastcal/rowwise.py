@@ -1,0 +1,251 @@
+"""Scores of any shape, dtype and axis as chunks of rows that kernels take, and results back into that shape.
+
+An array of any number of dimensions is (outer, K, inner) to the kernels: K classes along the axis, what comes before it
+and what comes after it. With nothing after it, rows are views; otherwise each chunk is turned. Nothing is copied whole
+but an array that no view makes (outer, K, inner): a transposed one of three and more dimensions.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastcal import kernels
+
+from . import engine
+from .arrays import Array, DataError, array_of
+
+# Indices of classes are floats in the kernels: exact in float32 up to here.
+MAX_CLASSES = 1 << 24
+# Bytes of input and output that a chunk may take, and rows, so that a second thread finds something to do.
+CHUNK_BYTES = 1 << 20
+MAX_CHUNK = 1 << 15
+
+Axis = int | Sequence[int] | None
+
+
+@dataclass(frozen=True)
+class RowScores:
+    """Scores (outer, K, inner), the form in which kernels take them, and the form that results have."""
+
+    argument: str
+    values: Array  # (outer, K, inner)
+    taken_as: np.dtype[Any]  # half floats by their bits: float16 as uint16, bfloat16 as int16
+    result: np.dtype[Any]  # of a result of the same shape
+    given: Array  # as it came
+    axes: tuple[int, ...]
+
+    @property
+    def real(self) -> np.dtype[Any]:
+        """The precision in which kernels compute: that of the scores, float32 for half floats."""
+        return np.dtype(np.float64 if self.taken_as == np.float64 else np.float32)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows."""
+        return self.values.shape[0] * self.values.shape[2]
+
+    @property
+    def n_classes(self) -> int:
+        """Classes of a row."""
+        return self.values.shape[1]
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """The shape without the axes."""
+        return tuple(n for axis, n in enumerate(self.given.shape) if axis not in self.axes)
+
+    def rows(self, box: Box) -> Array:
+        """The rows of a box (n, K): C-contiguous, aligned, native, read-only; a view where the values already are."""
+        part = self.values[box]
+        part = part.transpose(0, 2, 1).reshape(-1, self.n_classes)
+        if isinstance(part, np.ma.MaskedArray):
+            part = np.ma.filled(part.astype(self.result), np.nan)
+        native = np.dtype(np.float16) if self.result == np.float16 else self.taken_as
+        part = np.require(part, None if part.dtype == self.taken_as else native, ["C", "A"]).view(self.taken_as)
+        part.flags.writeable = False  # one type of array, one compilation
+        return part
+
+    def place(self, row: int) -> tuple[int, ...]:
+        """Where the row of this number stands in the shape without the axes."""
+        return tuple(int(i) for i in np.unravel_index(row, self.lead)) if self.lead else ()
+
+
+Box = tuple[slice, slice, slice]
+ALL = slice(None)
+
+
+def row_scores(argument: str, scores: Any, axis: Axis = -1, dtype: str | None = None) -> RowScores:
+    """Any array-like of real numbers; ``dtype="bfloat16"`` says that uint16 are the bits of bfloat16."""
+    given, bits = _given(argument, scores, dtype)
+    axes = _axes(argument, axis, given.ndim)
+    values = given
+    if given.ndim == 0:
+        values = given.reshape(1)
+    elif axes and axes != tuple(range(axes[0], axes[-1] + 1)):
+        values = np.moveaxis(given, axes, range(given.ndim - len(axes), given.ndim))
+    first = axes[0] if values is given and axes else values.ndim - max(len(axes), 1)
+    stop = first + max(len(axes), 1)
+    outer, n_classes, inner = (math.prod(part) for part in np.split(np.array(values.shape), [first, stop]))
+    if n_classes > MAX_CLASSES or (n_classes == 0 and outer * inner > 0):
+        raise DataError(argument, (), f"has shape {given.shape}; a row holds 1 to {MAX_CLASSES} classes")
+    values = values.reshape(outer, n_classes, inner)
+    if bits:
+        return RowScores(argument, values.view(np.int16), np.dtype(np.int16), given.dtype, given, axes)
+    result = given.dtype.newbyteorder("=") if given.dtype.kind == "f" and given.dtype.itemsize <= 8 else np.dtype(float)
+    taken_as = np.dtype(np.uint16) if result == np.float16 else result
+    return RowScores(argument, values, taken_as, result, given, axes)
+
+
+def _given(argument: str, scores: Any, dtype: str | None) -> tuple[Array, bool]:
+    """An array, and whether it holds bfloat16 as bits."""
+    if dtype not in (None, "bfloat16"):
+        raise ValueError(f"dtype is {dtype!r}; expected None, or 'bfloat16' for its bits as uint16")
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(scores, torch.Tensor):
+        return _from_torch(argument, scores, torch, dtype)
+    if getattr(getattr(scores, "dtype", None), "name", None) == "bfloat16":
+        return scores, True
+    given = array_of(argument, scores)
+    if dtype == "bfloat16" and given.dtype != np.uint16:
+        raise TypeError(f"{argument} has dtype {given.dtype}; the bits of bfloat16 are uint16")
+    return given, dtype == "bfloat16"
+
+
+def _from_torch(argument: str, tensor: Any, torch: Any, dtype: str | None) -> tuple[Array, bool]:
+    if tensor.device.type != "cpu":
+        raise TypeError(f"{argument} is on {tensor.device}; call {argument}.cpu() first")
+    if dtype is not None and tensor.dtype != torch.bfloat16:
+        raise TypeError(f"{argument} has dtype {tensor.dtype}, not bfloat16")
+    tensor = tensor.detach().resolve_neg().resolve_conj()
+    if tensor.dtype == torch.bfloat16:
+        return tensor.view(torch.int16).numpy().view(np.uint16), True
+    return array_of(argument, tensor.numpy()), False
+
+
+def _axes(argument: str, axis: Axis, n_dims: int) -> tuple[int, ...]:
+    if axis is None:
+        return tuple(range(n_dims))
+    named = tuple(axis) if isinstance(axis, tuple | list) else (axis,)
+    try:
+        axes = tuple(sorted(operator.index(one) + n_dims * (one < 0) for one in named))
+    except TypeError:
+        raise TypeError(f"axis is {axis!r}; expected an integer, a tuple of them, or None") from None
+    if n_dims == 0 and named in ((-1,), (0,)):
+        return ()
+    if not all(0 <= one < n_dims for one in axes) or len(set(axes)) < len(axes):
+        raise ValueError(f"axis is {axis!r}, but {argument} has {n_dims} dimensions")
+    return axes
+
+
+def result_like(scores: RowScores, out: Any) -> tuple[Array, Array]:
+    """A result of the scores' shape, ``out`` or new, and (outer, K, inner) to be filled: a view of it, or not."""
+    if out is None:
+        out = np.empty(scores.given.shape, scores.result)
+    else:
+        _check_out(out, scores.given.shape, scores.result)
+        _check_overlap(out, scores)
+    moved = out
+    first = scores.axes[0] if scores.axes else 0
+    if scores.axes and scores.axes != tuple(range(first, first + len(scores.axes))):
+        moved = np.moveaxis(out, scores.axes, range(out.ndim - len(scores.axes), out.ndim))
+    filled = moved.reshape(scores.values.shape)
+    if filled.size and not np.shares_memory(filled, out, max_work=1):
+        filled = np.empty(scores.values.shape, scores.result)
+    return out, filled
+
+
+def give_back(scores: RowScores, out: Array, filled: Array) -> None:
+    """Copy what was filled to ``out``, unless it is a view of it."""
+    if filled.size and not np.shares_memory(filled, out, max_work=1):
+        moved = np.moveaxis(out, scores.axes, range(out.ndim - len(scores.axes), out.ndim))
+        in_order = scores.axes == tuple(range(scores.axes[0], scores.axes[-1] + 1))
+        target = out if in_order else moved
+        target[...] = filled.reshape(target.shape)
+
+
+def check_reduced(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], scores: RowScores) -> None:
+    """Whether ``out`` can take one number a row."""
+    _check_out(out, shape, dtype)
+    if np.may_share_memory(out, scores.given):
+        raise ValueError(f"out overlaps {scores.argument}")
+
+
+def _check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
+        raise TypeError(f"out is a {type(out).__name__}; expected a NumPy array")
+    if out.shape != shape:
+        raise ValueError(f"out has shape {out.shape}, expected {shape}")
+    if out.dtype != dtype:
+        raise TypeError(f"out has dtype {out.dtype}, expected {dtype}")
+    if not out.flags.writeable:
+        raise ValueError("out is read-only")
+
+
+def _check_overlap(out: Array, scores: RowScores) -> None:
+    """In place is safe, for a row is read before it is written; any other overlap is not."""
+    given = np.asarray(scores.given)
+    same = out.ctypes.data == given.ctypes.data and out.strides == given.strides
+    if not same and np.may_share_memory(out, given):
+        try:
+            overlap = np.shares_memory(out, given, max_work=10_000)
+        except np.exceptions.TooHardError:
+            overlap = True
+        if overlap:
+            raise ValueError(f"out overlaps {scores.argument}; only the very same array can be written in place")
+
+
+def run(scores: RowScores, row_bytes: int, make_worker: Any, n_threads: int | None) -> list[Any]:
+    """Call workers with every box of rows, see :func:`engine.run`."""
+    outer, _, inner = scores.values.shape
+    rows = max(min(CHUNK_BYTES // max(row_bytes, 1), MAX_CHUNK), 1)
+    rows = max(rows // 64 * 64, min(rows, 64))  # whole blocks
+    if inner > rows:
+        pieces = -(-inner // rows)
+
+        def boxes(start: int, stop: int) -> Iterator[Box]:
+            for piece in range(start, stop):
+                at, cut = divmod(piece, pieces)
+                yield slice(at, at + 1), ALL, slice(cut * rows, (cut + 1) * rows)
+
+        return engine.run(outer * pieces, row_bytes * rows, 1, _boxed(boxes, make_worker), n_threads)
+
+    def whole(start: int, stop: int) -> Iterator[Box]:
+        yield slice(start, stop), ALL, ALL
+
+    return engine.run(outer, row_bytes * inner, max(rows // max(inner, 1), 1), _boxed(whole, make_worker), n_threads)
+
+
+def _boxed(boxes: Any, make_worker: Any) -> Any:
+    class Worker:
+        def __init__(self) -> None:
+            self.work = make_worker()
+
+        def __call__(self, start: int, stop: int) -> None:
+            for box in boxes(start, stop):
+                self.work(box)
+
+    return Worker
+
+
+@functools.lru_cache(64)
+def divisor(temperature: float, real: np.dtype[Any]) -> tuple[Any, ...]:
+    """How the kernels divide by a temperature; raises ValueError for one that they cannot divide by."""
+    try:
+        number = float(temperature)
+    except (TypeError, ValueError):
+        raise TypeError(f"temperature is {temperature!r}; expected a positive, finite number") from None
+    if not 0 < number < math.inf:
+        raise ValueError(f"temperature is {temperature!r}; expected a positive, finite number")
+    limits = np.finfo(real)
+    if not float(limits.tiny) <= 1 / number <= float(limits.max) or number > float(limits.max) / 1e3:
+        raise ValueError(f"temperature is {temperature!r}; no {real} lies so far from 1 that it could be divided by it")
+    divided: tuple[Any, ...] = kernels.rows.divisor(number, real)
+    return divided
