@@ -11,7 +11,20 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import binning, elementary, entropy, exact, gather, halves, normalise, probabilities, rows, softmax, summary
+    from . import (
+        binning,
+        elementary,
+        entropy,
+        exact,
+        gather,
+        halves,
+        normalise,
+        pairs,
+        probabilities,
+        rows,
+        softmax,
+        summary,
+    )
 
 __all__ = [
     "binning",
@@ -21,6 +34,7 @@ __all__ = [
     "gather",
     "halves",
     "normalise",
+    "pairs",
     "probabilities",
     "rows",
     "softmax",

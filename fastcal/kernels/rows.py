@@ -63,7 +63,7 @@ BLOCK_SIZE = OFFSET + BLOCK
 def scratch(size: int, dtype: np.dtype) -> np.ndarray:
     """Zeros that begin a cache line: vectors across two lines cost up to half the speed."""
     space = np.zeros(size * dtype.itemsize + LINE, np.uint8)
-    start = -space.ctypes.data % LINE
+    start = -space.__array_interface__["data"][0] % LINE
     return space[start : start + size * dtype.itemsize].view(dtype)
 
 
