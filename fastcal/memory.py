@@ -7,6 +7,7 @@ a large result, when nothing refers to it any more, is kept for the next one: at
 from __future__ import annotations
 
 import math
+import os
 import threading
 from typing import Any
 
@@ -15,23 +16,31 @@ import numpy as np
 from .arrays import Array
 
 LARGE = 1 << 23  # smaller blocks the C library keeps by itself
-KEPT_BYTES = 1 << 28
 
 _lock = threading.RLock()  # a finaliser may run in the thread that holds it
 _kept: list[Array] = []
 
 
+def kept_bytes() -> int:
+    """How many bytes may be kept; raises ValueError for a FASTCAL_KEEP_MB that is no number."""
+    given = os.environ.get("FASTCAL_KEEP_MB") or "512"
+    if not given.isdecimal():
+        raise ValueError(f"FASTCAL_KEEP_MB is {given!r}; expected a number of megabytes")
+    return int(given) << 20
+
+
 class _Lease:
     """What a result's memory belongs to, so that its end is noticed."""
 
-    def __init__(self, block: Array) -> None:
+    def __init__(self, block: Array, most: int) -> None:
         self.block = block
+        self.most = most
         self.__array_interface__ = block.__array_interface__
 
     def __del__(self) -> None:
         with _lock:
             _kept.insert(0, self.block)
-            while sum(block.nbytes for block in _kept) > KEPT_BYTES:
+            while sum(block.nbytes for block in _kept) > self.most:
                 _kept.pop()
 
 
@@ -40,8 +49,9 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     n_bytes = math.prod(shape) * dtype.itemsize
     if n_bytes < LARGE:
         return np.empty(shape, dtype)
+    most = kept_bytes()
     with _lock:
         fitting = [i for i, block in enumerate(_kept) if n_bytes <= block.nbytes <= n_bytes + n_bytes // 8]
         block = _kept.pop(fitting[0]) if fitting else None
-    lease = _Lease(np.empty(n_bytes, np.uint8) if block is None else block)
+    lease = _Lease(np.empty(n_bytes, np.uint8) if block is None else block, most)
     return np.asarray(lease)[:n_bytes].view(dtype).reshape(shape)

@@ -60,6 +60,11 @@ class RowScores:
         """Classes of a row."""
         return self.values.shape[1]
 
+    def need_classes(self) -> None:
+        """Raise DataError for rows without classes."""
+        if self.n_classes == 0 and self.n_rows > 0:
+            raise DataError(self.argument, (), f"has shape {self.given.shape}; a row holds at least 1 class")
+
     @property
     def lead(self) -> tuple[int, ...]:
         """The shape without the axes."""
@@ -87,7 +92,7 @@ _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))  # native ones
 def row_scores(argument: str, scores: Any, axis: Axis = -1, dtype: str | None = None) -> RowScores:
     """Any array-like of real numbers; ``dtype="bfloat16"`` says that uint16 are the bits of bfloat16."""
     given, bits = _given(argument, scores, dtype)
-    if axis == -1 and not bits and given.ndim and given.shape[-1] and given.dtype in _FLOATS:  # the rest takes 10 us
+    if axis == -1 and not bits and given.ndim and 0 < given.shape[-1] <= MAX_CLASSES and given.dtype in _FLOATS:  # the rest takes 10 us
         values = given.reshape(-1, given.shape[-1], 1)
         return RowScores(argument, values, given.dtype, given.dtype, given, (given.ndim - 1,))
     axes = _axes(argument, axis, given.ndim)
@@ -99,8 +104,8 @@ def row_scores(argument: str, scores: Any, axis: Axis = -1, dtype: str | None = 
     first = axes[0] if values is given and axes else values.ndim - max(len(axes), 1)
     stop = first + max(len(axes), 1)
     outer, n_classes, inner = (math.prod(part) for part in np.split(np.array(values.shape), [first, stop]))
-    if n_classes > MAX_CLASSES or (n_classes == 0 and outer * inner > 0):
-        raise DataError(argument, (), f"has shape {given.shape}; a row holds 1 to {MAX_CLASSES} classes")
+    if n_classes > MAX_CLASSES:
+        raise DataError(argument, (), f"has shape {given.shape}; a row holds at most {MAX_CLASSES} classes")
     values = values.reshape(outer, n_classes, inner)
     if bits:
         return RowScores(argument, values.view(np.int16), np.dtype(np.int16), given.dtype, given, axes)

@@ -101,7 +101,7 @@ def logsumexp(
     [1000.6931471805599, 0.0]
     """
     scores = row_scores("logits", logits, axis, dtype)
-    if scores.n_classes == 0 or scores.given.size == 0:
+    if scores.n_classes == 0:
         return _reduced(scores, np.full(scores.lead, -np.inf, scores.real), keepdims, out)
     return _reduced(scores, _summary(scores, temperature, n_threads).logsumexp, keepdims, out)
 
@@ -126,6 +126,7 @@ def softmax_summary(
     scores = row_scores("logits", logits, -1, dtype)
     if scores.given.ndim == 0:
         raise DataError("logits", (), "has shape (); expected rows (..., K)")
+    scores.need_classes()
     return _summary(scores, temperature, n_threads)
 
 
@@ -155,6 +156,7 @@ def entropy(
             raise ValueError(f"base is {base!r}; expected a positive number other than 1")
         unit = 1 / math.log(base)
     scores = row_scores("probs", probs, axis, dtype)
+    scores.need_classes()
     outer, _, inner = scores.values.shape
     values = memory.empty((outer, inner), scores.real)
     if out is not None:
@@ -205,7 +207,8 @@ def _normalised(
 ) -> Any:
     divided = divisor(_number(temperature), scores.real)
     out, filled = result_like(scores, out)
-    run(scores, 2 * _row_bytes(scores), lambda: worker(scores, divided, filled), n_threads)
+    if filled.size:
+        run(scores, 2 * _row_bytes(scores), lambda: worker(scores, divided, filled), n_threads)
     give_back(scores, out, filled)
     return out if out.ndim else out[()]
 
