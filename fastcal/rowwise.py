@@ -92,7 +92,9 @@ _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))  # native ones
 def row_scores(argument: str, scores: Any, axis: Axis = -1, dtype: str | None = None) -> RowScores:
     """Any array-like of real numbers; ``dtype="bfloat16"`` says that uint16 are the bits of bfloat16."""
     given, bits = _given(argument, scores, dtype)
-    if axis == -1 and not bits and given.ndim and 0 < given.shape[-1] <= MAX_CLASSES and given.dtype in _FLOATS:  # the rest takes 10 us
+    if (
+        axis == -1 and not bits and given.ndim and 0 < given.shape[-1] <= MAX_CLASSES and given.dtype in _FLOATS
+    ):  # the rest takes 10 us
         values = given.reshape(-1, given.shape[-1], 1)
         return RowScores(argument, values, given.dtype, given.dtype, given, (given.ndim - 1,))
     axes = _axes(argument, axis, given.ndim)

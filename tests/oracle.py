@@ -37,6 +37,12 @@ def softmax(logits):
     return e / e.sum(axis=1, keepdims=True)
 
 
+def log_softmax(logits):
+    """z_k - log sum_j exp z_j, with the maximum taken off first."""
+    d = logits - logits.max(axis=1, keepdims=True)
+    return d - np.log(np.exp(d).sum(axis=1, keepdims=True))
+
+
 def logsumexp(logits):
     """log sum_k exp z_k."""
     return np.logaddexp.reduce(logits, axis=1)

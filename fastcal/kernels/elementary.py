@@ -97,22 +97,22 @@ _LIFTED_ROUND64 = F64(6755399441055744.0 + LIFT)
 
 
 @inner
-def _exp_lifted32(d, inverse, rest):
+def _exp_lifted32(d, inverse, correction):
     shifted = muladd(d, inverse * _LOG2E32, _LIFTED_ROUND32)
     n = shifted - _LIFTED_ROUND32
     # d / T - n log 2 without rounding d / T: the product stays in the fused operation
     r = muladd(d, inverse, -(n * _LN2_HI32))
-    r = muladd(d, rest, r)
+    r = r + correction
     r = muladd(n, -_LN2_LO32, r)
     return I32(F32(_exp_near_0_32(r)).view(I32) + I32(F32(shifted).view(I32) << 23)).view(F32)
 
 
 @inner
-def _exp_lifted64(d, inverse, rest):
+def _exp_lifted64(d, inverse, correction):
     shifted = muladd(d, inverse * _LOG2E64, _LIFTED_ROUND64)
     n = shifted - _LIFTED_ROUND64
     r = muladd(d, inverse, -(n * _LN2_HI64))
-    r = muladd(d, rest, r)
+    r = r + correction
     r = muladd(n, -_LN2_LO64, r)
     return I64(F64(_exp_near_0_64(r)).view(I64) + (F64(shifted).view(I64) << I64(52))).view(F64)
 
@@ -187,11 +187,20 @@ def _log64(x):
 exp = by_dtype(float32=_exp32, float64=_exp64)
 exp.__doc__ = "e^x, within 1 ulp."
 exp_lifted = by_dtype(float32=_exp_lifted32, float64=_exp_lifted64)
-exp_lifted.__doc__ = """``exp_lifted(d, 1 / T, rest)``: 2^LIFT e^(d / T), for d / T from LOWEST up to 0.
+exp_lifted.__doc__ = """``exp_lifted(d, 1 / T, correction)``: 2^LIFT e^(d / T + correction), for d / T from LOWEST to 0.
 
-``rest`` is what rounding 1 / T lost. Sums of such powers neither overflow nor become subnormal; times LOWERED they are
-sums of e^(d / T), and ratios of them need not even that.
+The correction is small: what rounding took from d and 1 / T. Sums of such powers neither overflow nor become subnormal;
+times LOWERED they are sums of e^(d / T), and ratios of them need not even that.
 """
+
+
+@inner
+def lost(z, m, d):
+    """What the rounded difference ``d`` of z and m is short of z - m, exactly (TwoSum, Knuth 1969)."""
+    taken = z - d
+    return (z - (d + taken)) + (taken - m)
+
+
 log = by_dtype(float32=_log32, float64=_log64)
 log_normal = by_dtype(float32=_log_normal32, float64=_log_normal64)
 log_normal.__doc__ = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import probabilities, softmax
+from .elementary import lost
 from .halves import floats_of, widen
 from .jit import inner, kernel
 from .rows import (
@@ -120,21 +121,29 @@ def fold_top(lanes):
 
 
 @inner
-def total(lanes, place, lost):
-    """The sum of LANES partial results and of what was lost of them; the former are overwritten."""
+def total(lanes, place, rest):
+    """The sum of the LANES partial results at ``place``, and of what was lost of them at ``rest``, rounded once."""
     quarter = LANES // 4
     for i in range(quarter):
-        a = lanes[place + i] + lanes[lost + i]
-        b = lanes[place + quarter + i] + lanes[lost + quarter + i]
-        c = lanes[place + 2 * quarter + i] + lanes[lost + 2 * quarter + i]
-        d = lanes[place + 3 * quarter + i] + lanes[lost + 3 * quarter + i]
-        lanes[place + i] = (a + b) + (c + d)
-    even = lanes[place]
-    odd = lanes[place + 1]
-    for i in range(2, quarter, 2):
-        even += lanes[place + i]
-        odd += lanes[place + i + 1]
-    return even + odd
+        a = lanes[place + i]
+        b = lanes[place + quarter + i]
+        c = lanes[place + 2 * quarter + i]
+        d = lanes[place + 3 * quarter + i]
+        near = a + b
+        far = c + d
+        both = near + far
+        short = (lost(a, -b, near) + lost(c, -d, far)) + lost(near, -far, both)
+        short += (lanes[rest + i] + lanes[rest + quarter + i]) + lanes[rest + 2 * quarter + i]
+        lanes[place + i] = both
+        lanes[rest + i] = short + lanes[rest + 3 * quarter + i]
+    whole = lanes[place]
+    short = lanes[rest]
+    for i in range(1, quarter):
+        x = lanes[place + i]
+        new = whole + x
+        short += lost(whole, -x, new) + lanes[rest + i]
+        whole = new
+    return whole + short
 
 
 @inner

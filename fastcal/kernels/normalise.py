@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .elementary import LOWERED, exp_lifted, log1p
+from .elementary import LOWERED, exp_lifted, log1p, lost
 from .gather import highest, total, turn
 from .halves import floats_of, narrowed, widen
 from .intrinsics import LINE, prefetch, stream
@@ -48,24 +48,30 @@ With ``streaming``, past the caches; ``offset`` then says how many elements befo
 
 
 @inner
+def power(z, m, inverse_t, rest_t, lowest):
+    """The lifted e^((z - m) / T). What rounding z - m loses would cost up to an ulp a unit of it."""
+    d = z - m
+    short = lost(z, m, d)
+    short = lowest - lowest if d < lowest else short  # 0, where it may be NaN
+    d = lowest if d < lowest else d
+    return exp_lifted(d, inverse_t, d * rest_t + short * inverse_t)
+
+
+@inner
 def powers(values, start, stop, inverse_t, rest_t, lowest, width, into, block):
     """Write the lifted e of the pairs of lines from ``start`` to ``stop``, and add them to TOTAL."""
     for offset in range(start, stop, 2 * width):
         for i in range(width):
             m = block[MAXIMUM + i]
-            d = values[np.uintp(offset + i)] - m
-            d = lowest if d < lowest else d
-            e = exp_lifted(d, inverse_t, rest_t)
-            d2 = values[np.uintp(offset + width + i)] - m
-            d2 = lowest if d2 < lowest else d2
-            e2 = exp_lifted(d2, inverse_t, rest_t)
+            e = power(values[np.uintp(offset + i)], m, inverse_t, rest_t, lowest)
+            e2 = power(values[np.uintp(offset + width + i)], m, inverse_t, rest_t, lowest)
             into[np.uintp(offset + i)] = e
             into[np.uintp(offset + width + i)] = e2
             x = e + e2
             before = block[TOTAL + i]
             new = before + x
             block[TOTAL + i] = new
-            block[LOST_A + i] += x - (new - before)
+            block[LOST_A + i] += lost(before, -x, new) + lost(e, -e2, x)
 
 
 @inner
@@ -112,8 +118,7 @@ def row_powers(values, upcoming, m, n, inverse_t, rest_t, lowest, into, start):
         for k in range(offset, offset + STRETCH, per_line):
             prefetch(upcoming, k)
         for k in range(offset, min(offset + STRETCH, n)):
-            d = values[np.uintp(k)] - m
-            into[np.uintp(start + k)] = exp_lifted(lowest if d < lowest else d, inverse_t, rest_t)
+            into[np.uintp(start + k)] = power(values[np.uintp(k)], m, inverse_t, rest_t, lowest)
 
 
 @inner
@@ -121,11 +126,13 @@ def add_up(values, stop, lanes):
     """Add pairs of lines of a wide row to TOTAL."""
     for offset in range(0, stop, 2 * LANES):
         for i in range(LANES):
-            x = values[np.uintp(offset + i)] + values[np.uintp(offset + LANES + i)]
+            e = values[np.uintp(offset + i)]
+            e2 = values[np.uintp(offset + LANES + i)]
+            x = e + e2
             before = lanes[TOTAL + i]
             new = before + x
             lanes[TOTAL + i] = new
-            lanes[LOST_A + i] += x - (new - before)
+            lanes[LOST_A + i] += lost(before, -x, new) + lost(e, -e2, x)
 
 
 @inner

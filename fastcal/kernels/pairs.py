@@ -13,6 +13,7 @@ import numpy as np
 from .elementary import LOWERED, exp_lifted, log1p
 from .halves import narrowed, widen
 from .jit import kernel
+from .normalise import power
 
 
 @kernel
@@ -22,9 +23,8 @@ def softmax(logits, inverse_t, rest_t, lowest, like, out):
     for i in range(out.shape[0] // 2):
         a = widen(logits[np.uintp(2 * i)])
         b = widen(logits[np.uintp(2 * i + 1)])
-        d = a - b if a < b else b - a
-        d = lowest if d < lowest else d
-        e = exp_lifted(d, inverse_t, rest_t) * real(LOWERED)
+        m = b if a < b else a
+        e = power(a if a < b else b, m, inverse_t, rest_t, lowest) * real(LOWERED)
         p = real(1) / (real(1) + e)
         q = e * p
         out[np.uintp(2 * i)] = narrowed(like, q if a < b else p)
@@ -43,7 +43,7 @@ def summary(logits, inverse_t, rest_t, lowest, prediction, confidence, margin, e
         m = b if a < b else a
         d = a - b if a < b else b - a
         d = lowest if d < lowest else d
-        e = exp_lifted(d, inverse_t, rest_t) * real(LOWERED)
+        e = exp_lifted(d, inverse_t, d * rest_t) * real(LOWERED)
         p = real(1) / (real(1) + e)
         log_total = log1p(e)
         row = np.uintp(i)

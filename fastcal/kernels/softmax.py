@@ -53,10 +53,10 @@ def add(values, upcoming, start, stop, inverse_t, rest_t, lowest, squares, width
             m = block[MAXIMUM + i]
             d = values[np.uintp(offset + i)] - m
             d = lowest if d < lowest else d
-            e = exp_lifted(d, inverse_t, rest_t)
+            e = exp_lifted(d, inverse_t, d * rest_t)
             d2 = values[np.uintp(offset + width + i)] - m
             d2 = lowest if d2 < lowest else d2
-            e2 = exp_lifted(d2, inverse_t, rest_t)
+            e2 = exp_lifted(d2, inverse_t, d2 * rest_t)
             x = e + e2
             total = block[REST + i]
             new = total + x
@@ -88,7 +88,8 @@ def certainty(inverse_t, rest_t, lowest, binary, block):
         confidence = rest * inverse if binary and block[ARGMAX + i] == zero else inverse
         block[CONFIDENCE * BLOCK + i] = confidence
         d = block[SECOND + i] - m
-        e = exp_lifted(lowest if d < lowest else d, inverse_t, rest_t) * lower
+        d = lowest if d < lowest else d
+        e = exp_lifted(d, inverse_t, d * rest_t) * lower
         block[MARGIN * BLOCK + i] = (one - e) * inverse
         block[ENTROPY * BLOCK + i] = log_total - slope * inverse
         block[LOGSUMEXP * BLOCK + i] = m * inverse_t + log_total
@@ -114,9 +115,10 @@ def finish(inverse_t, rest_t, lowest, binary, work):
             # 0 where y is the maximum, be it +inf, or tied with it: then both formulas of the Brier score agree
             d = zero if z_y == m else z_y - m
             gap = -d * inverse_t
+            d = lowest if d < lowest else d
             total = one + rest
             inverse = one / total
-            e_y = exp_lifted(lowest if d < lowest else d, inverse_t, rest_t) * lower
+            e_y = exp_lifted(d, inverse_t, d * rest_t) * lower
             off = total - e_y
             wrong = (one + (squares - e_y * e_y)) + off * off
             right = rest * rest + squares

@@ -1,0 +1,543 @@
+"""softmax, log_softmax, logsumexp, entropy and softmax_summary: digits, special values, shapes, types, out=."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+
+import numpy as np
+import oracle
+import pytest
+from conftest import JIT
+
+import fastcal as fc
+from fastcal import memory
+
+LONG = np.longdouble
+needs_long_double = pytest.mark.skipif(np.finfo(LONG).nmant < 63, reason="needs an extended long double as reference")
+FLOATS = [np.float32, np.float64]
+# one class; two (their own kernels); narrow, odd and even; the last narrow and first wide one; around lines and pairs
+WIDTHS = [1, 2, 3, 10, 48, 49, 63, 64, 65, 127, 128, 129, 256, 1000] if JIT else [1, 2, 3, 10, 49, 65]
+NORMALISED = [fc.softmax, fc.log_softmax]
+BY_NAME = {f.__name__: f for f in (fc.softmax, fc.log_softmax, fc.logsumexp)}
+
+
+def logits_of(n_rows, n_classes, dtype=np.float64, seed=0, scale=4.0):
+    return (np.random.default_rng(seed).standard_normal((n_rows, n_classes)) * scale).astype(dtype)
+
+
+# Digits
+
+
+def exact(logits, temperature=1.0):
+    """Softmax, log-sum-exp and entropy of one row in long double."""
+    z = logits.astype(LONG) / LONG(temperature)
+    m = z.max()
+    e = np.exp(z - m)
+    total = e.sum()
+    p = e / total
+    return p, m + np.log(total), np.log(total) - (e * (z - m)).sum() / total, m - z
+
+
+def some_rows(dtype, n_rows, most):
+    """Rows with K log-uniform from 1 to ``most``, of many spreads; every tenth is constant but for its maximum."""
+    rng = np.random.default_rng(5)
+    for n in range(n_rows):
+        k = int(np.exp(rng.uniform(0, np.log(most + 1))))
+        row = rng.standard_normal(k) * np.exp(rng.uniform(-3, 3.5))
+        if n % 10 == 0:
+            row[:] = rng.normal()
+            row[rng.integers(k)] += rng.exponential()
+        yield row.astype(dtype)
+
+
+def check_row(row, reference, temperature=1.0):
+    """Asserts the bounds of the issue; ``reference`` is what ``exact`` returns."""
+    p, lse, entropy, distance = reference
+    dtype = row.dtype
+    found = fc.softmax(row, temperature=temperature)
+    unit = np.maximum(np.spacing(p.astype(dtype)), np.finfo(dtype).smallest_subnormal).astype(LONG)
+    off = np.abs(found.astype(LONG) - p) / unit
+    assert (off <= 4 + 0.6 * distance).all(), (row.size, float((off - 0.6 * distance).max()))
+    found_lse = LONG(fc.logsumexp(row, temperature=temperature))
+    scale = max(abs(lse), abs(row.astype(LONG).max() / LONG(temperature)))
+    assert abs(found_lse - lse) <= 4 * LONG(np.spacing(dtype.type(scale)))
+    bound = (4e-7 if dtype == np.float32 else 1e-14) * max(1.0, np.log(row.size))
+    summary = fc.softmax_summary(row, temperature=temperature)
+    assert abs(LONG(summary.entropy[()]) - entropy) <= bound
+    given = found.astype(LONG)
+    of_given = -(given * np.log(given, where=given > 0, out=np.zeros_like(given))).sum()
+    assert abs(LONG(fc.entropy(found)) - of_given) <= bound
+
+
+@needs_long_double
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_digits_against_long_double(dtype):
+    for row in some_rows(dtype, *((10_000, 100_000) if JIT else (20, 200))):
+        check_row(row, exact(row))
+
+
+@needs_long_double
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("temperature", [0.37, 1.7, 3.0])
+def test_digits_at_other_temperatures(dtype, temperature):
+    for row in some_rows(dtype, *((300, 3000) if JIT else (10, 100))):
+        check_row(row, exact(row, temperature), temperature)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_digits_against_mpmath(dtype):
+    mpmath = pytest.importorskip("mpmath")
+    with mpmath.workprec(100):
+        for row in some_rows(dtype, *((200, 2000) if JIT else (5, 50))):
+            z = [mpmath.mpf(float(one)) for one in row]
+            m = max(z)
+            e = [mpmath.exp(one - m) for one in z]
+            total = mpmath.fsum(e)
+            entropy = mpmath.log(total) - mpmath.fsum(a * (b - m) for a, b in zip(e, z, strict=True)) / total
+            as_long = [np.array([LONG(mpmath.nstr(v, 25)) for v in values]) for values in ([a / total for a in e], z)]
+            check_row(
+                row,
+                (
+                    as_long[0],
+                    LONG(mpmath.nstr(m + mpmath.log(total), 25)),
+                    LONG(mpmath.nstr(entropy, 25)),
+                    as_long[1].max() - as_long[1],
+                ),
+            )
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("n_classes", WIDTHS)
+def test_log_softmax(dtype, n_classes):
+    logits = logits_of(70, n_classes, dtype)
+    eps = np.finfo(dtype).eps
+    expected = oracle.log_softmax(logits.astype(LONG))
+    np.testing.assert_allclose(fc.log_softmax(logits).astype(LONG), expected, rtol=8 * eps, atol=8 * eps)
+
+
+def test_a_confident_log_softmax_is_not_zero():
+    found = fc.log_softmax(np.array([[0.0, 40.0], [30.0, 0.0]]))
+    np.testing.assert_allclose(found.max(axis=1), [-np.exp(-40), -np.exp(-30)], rtol=1e-12)
+
+
+# Special values
+
+
+SPECIAL = {
+    "-inf has probability 0": ([0.0, -np.inf, 0.0], [0.5, 0.0, 0.5], np.log(2)),
+    "a single +inf": ([0.0, np.inf, -np.inf], [0.0, 1.0, 0.0], np.inf),
+    "two +inf": ([np.inf, 0.0, np.inf], [np.nan] * 3, np.inf),
+    "NaN": ([0.0, np.nan, 1.0], [np.nan] * 3, np.nan),
+    "NaN and +inf": ([np.inf, np.nan, 1.0], [np.nan] * 3, np.nan),
+    "nothing but -inf": ([-np.inf] * 3, [np.nan] * 3, -np.inf),
+    "far apart": ([-1.0, 1.0, -1.0], [0.0, 1.0, 0.0], 1.0),
+}
+
+
+@pytest.mark.parametrize("case", SPECIAL)
+@pytest.mark.parametrize("n_classes", [2, 3, 4, 60, 300])
+@pytest.mark.parametrize("dtype", [np.float16, *FLOATS])
+@pytest.mark.parametrize("n_rows", [1, 70])
+def test_special_values(case, n_classes, dtype, n_rows):
+    row, probs, lse = SPECIAL[case]
+    if n_classes == 2 and case == "-inf has probability 0":
+        row, probs, lse = [0.0, -np.inf], [1.0, 0.0], 0.0
+    most = float(np.finfo(dtype).max)
+    if case == "far apart":
+        row, lse = [one * most for one in row], most
+    # the rest of the row adds nothing to it
+    row = np.array((row + [-np.inf] * n_classes)[:n_classes])
+    probs = np.array((probs + [np.nan if np.isnan(probs[0]) else 0.0] * n_classes)[:n_classes])
+    if n_classes == 2 and case == "two +inf":
+        row = np.array([np.inf, np.inf])
+    logits = np.zeros((n_rows, n_classes), dtype)
+    logits[n_rows // 2] = row
+    at = n_rows // 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(fc.softmax(logits)[at], probs.astype(dtype))
+        with np.errstate(divide="ignore"):
+            logs = np.log(probs) if case != "far apart" else None
+        found = fc.log_softmax(logits)[at]
+        if logs is not None:
+            np.testing.assert_allclose(found, logs.astype(dtype), rtol=2e-3 if dtype == np.float16 else 1e-6)
+        np.testing.assert_allclose(fc.logsumexp(logits)[at], lse, rtol=1e-6)
+        summary = fc.softmax_summary(logits)
+    if np.isnan(probs[0]):
+        assert summary.prediction[at] == -1
+        assert np.isnan([summary.confidence[at], summary.margin[at], summary.entropy[at]]).all()
+    else:
+        assert summary.prediction[at] == probs.argmax()
+        assert summary.confidence[at] == probs.max()
+    neighbours = np.delete(summary.confidence, at)
+    np.testing.assert_allclose(neighbours, 1 / n_classes, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("n_classes", [2, 5, 100, 4000])
+def test_one_hot_rows_have_no_entropy(dtype, n_classes):
+    logits = np.full((3, n_classes), -np.inf, dtype)
+    logits[:, 1] = 0
+    summary = fc.softmax_summary(logits)
+    assert summary.entropy.tolist() == [0, 0, 0]
+    assert fc.entropy(fc.softmax(logits)).tolist() == [0, 0, 0]
+    assert fc.logsumexp(logits).tolist() == [0, 0, 0]
+
+
+# Where a row stands changes nothing
+
+
+@pytest.mark.parametrize("n_classes", WIDTHS)
+@pytest.mark.parametrize("dtype", [np.float16, *FLOATS])
+def test_a_row_has_the_same_bits_anywhere(n_classes, dtype):
+    logits = logits_of(150 if JIT else 70, n_classes, dtype)
+    order = np.random.default_rng(1).permutation(len(logits))
+    whole = fc.softmax_summary(logits)
+    probs = fc.softmax(logits)
+    for found, expected in [
+        (fc.softmax(logits[order]), probs[order]),
+        (fc.log_softmax(logits[order]), fc.log_softmax(logits)[order]),
+        (fc.logsumexp(logits[order]), whole.logsumexp[order]),
+        (fc.entropy(probs[order]), fc.entropy(probs)[order]),
+        (fc.softmax_summary(logits[order]).entropy, whole.entropy[order]),
+        (np.stack([fc.softmax(row) for row in logits[:5]]), probs[:5]),
+        (np.stack([fc.logsumexp(row) for row in logits[:5]]), whole.logsumexp[:5]),
+    ]:
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.skipif(not JIT, reason="large arrays")
+@pytest.mark.parametrize("shape", [(300_000, 2), (200_000, 10), (9_000, 1000)])
+def test_threads_and_chunks_change_nothing(shape):
+    logits = logits_of(*shape, np.float32)
+    one, two = (fc.softmax(logits, n_threads=n) for n in (1, 3))
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(one[1234:1300], fc.softmax(logits[1234:1300]))
+    strided = np.zeros((shape[0], shape[1] + 3), np.float32)
+    strided[:, 1:-2] = logits
+    np.testing.assert_array_equal(fc.softmax(strided[:, 1:-2]), one)
+    for f in (fc.logsumexp, lambda z, n_threads: fc.entropy(fc.softmax(z), n_threads=n_threads)):
+        np.testing.assert_array_equal(f(logits, n_threads=1), f(logits, n_threads=3))
+
+
+# Shapes and axes
+
+
+@pytest.mark.parametrize("shape", [(7,), (4, 5), (2, 3, 70), (2, 60, 9), (70, 3, 2, 2)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_any_axis(shape, order):
+    logits = np.asarray(np.random.default_rng(0).standard_normal(shape), order=order)
+    axes = [*range(-len(shape), len(shape)), None, *([(0, 1), (0, -1)] if len(shape) > 2 else [])]
+    for axis in axes:
+        kept = range(len(shape)) if axis is None else np.atleast_1d(axis) % len(shape)
+        e = np.exp(logits)
+        total = e.sum(axis=tuple(kept), keepdims=True)
+        probs = fc.softmax(logits, axis=axis)
+        np.testing.assert_allclose(probs, e / total, rtol=1e-13)
+        np.testing.assert_allclose(fc.log_softmax(logits, axis=axis), np.log(e / total), rtol=1e-12)
+        np.testing.assert_allclose(fc.logsumexp(logits, axis=axis, keepdims=True), np.log(total), rtol=1e-12)
+        np.testing.assert_allclose(fc.logsumexp(logits, axis=axis), np.log(total).squeeze(tuple(kept)), rtol=1e-12)
+        expected = -(e / total * np.log(e / total)).sum(axis=tuple(kept))
+        np.testing.assert_allclose(fc.entropy(probs, axis=axis), expected, rtol=1e-12)
+        np.testing.assert_allclose(fc.entropy(probs, axis=axis, base=2), expected / np.log(2), rtol=1e-12)
+
+
+@pytest.mark.skipif(not JIT, reason="large arrays")
+def test_an_axis_before_large_dimensions():
+    """Images: (N, C, H, W), whose rows are cut within H and W."""
+    logits = logits_of(2 * 21, 400 * 500, np.float32).reshape(2, 21, 400, 500)
+    expected = fc.softmax(np.moveaxis(logits, 1, -1))
+    np.testing.assert_array_equal(fc.softmax(logits, axis=1), np.moveaxis(expected, -1, 1))
+    np.testing.assert_array_equal(fc.logsumexp(logits, axis=1), fc.logsumexp(np.moveaxis(logits, 1, -1)))
+
+
+def test_scalars_and_nothing_at_all():
+    assert fc.softmax(5.0) == 1
+    assert fc.log_softmax(5.0) == 0
+    assert fc.logsumexp(5.0) == 5
+    assert isinstance(fc.logsumexp([1.0, 2.0]), float)
+    assert fc.softmax(np.empty((0, 3))).shape == (0, 3)
+    assert fc.softmax(np.empty((3, 0))).shape == (3, 0)
+    assert fc.logsumexp(np.empty((3, 0))).tolist() == [-np.inf] * 3
+    assert fc.entropy(np.empty((0, 3))).shape == (0,)
+    assert fc.softmax_summary(np.empty((0, 3))).prediction.shape == (0,)
+
+
+# Types
+
+
+@pytest.mark.parametrize("n_classes", WIDTHS)
+def test_half_floats_are_float32_rounded_once(n_classes):
+    logits = logits_of(70, n_classes, np.float16)
+    single = logits.astype(np.float32)
+    for f in NORMALISED:
+        np.testing.assert_array_equal(f(logits), f(single).astype(np.float16))
+    for f in (fc.logsumexp, lambda z: fc.softmax_summary(z).entropy, lambda z: fc.softmax_summary(z).prediction):
+        np.testing.assert_array_equal(f(logits), f(single))
+    probs = fc.softmax(logits)
+    np.testing.assert_array_equal(fc.entropy(probs), fc.entropy(probs.astype(np.float32)))
+
+
+@pytest.mark.parametrize("n_classes", WIDTHS)
+def test_bfloat16_as_bits(n_classes):
+    single = logits_of(70, n_classes, np.float32).view(np.uint32) & 0xFFFF0000
+    bits, single = (single >> 16).astype(np.uint16), single.view(np.float32)
+    for f in NORMALISED:
+        whole = f(single).view(np.uint32).astype(np.int64)
+        rounded = (whole + 0x7FFF + ((whole >> 16) & 1)) >> 16
+        found = f(bits, dtype="bfloat16")
+        assert found.dtype == np.uint16
+        np.testing.assert_array_equal(found, rounded)
+    np.testing.assert_array_equal(fc.logsumexp(bits, dtype="bfloat16"), fc.logsumexp(single))
+    summary = fc.softmax_summary(bits, dtype="bfloat16")
+    np.testing.assert_array_equal(summary.margin, fc.softmax_summary(single).margin)
+    assert summary.margin.dtype == np.float32
+
+
+def test_bfloat16_of_ml_dtypes():
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    logits = logits_of(20, 7).astype(ml_dtypes.bfloat16)
+    found = fc.softmax(logits)
+    assert found.dtype == logits.dtype
+    np.testing.assert_array_equal(found, fc.softmax(logits.astype(np.float32)).astype(ml_dtypes.bfloat16))
+    np.testing.assert_array_equal(fc.softmax(logits.T, axis=0).T, found)
+    np.testing.assert_array_equal(fc.logsumexp(logits), fc.logsumexp(logits.astype(np.float32)))
+    out = np.empty_like(logits)
+    assert fc.softmax(logits, out=out) is out
+    np.testing.assert_array_equal(out, found)
+
+
+def test_torch_tensors():
+    torch = pytest.importorskip("torch")
+    logits = logits_of(20, 7, np.float32)
+    tensor = torch.from_numpy(logits).requires_grad_()
+    np.testing.assert_array_equal(fc.softmax(tensor), fc.softmax(logits))
+    half = tensor.detach().bfloat16()
+    bits = half.view(torch.int16).numpy().view(np.uint16)
+    np.testing.assert_array_equal(fc.softmax(half), fc.softmax(bits, dtype="bfloat16"))
+    np.testing.assert_array_equal(fc.softmax(half.T, axis=0).T, fc.softmax(half))
+    with pytest.raises(TypeError, match="logits is on meta"):
+        fc.softmax(torch.empty(3, device="meta"))
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda x: x.astype(">f4"),
+        lambda x: x.astype(">f8"),
+        lambda x: x.astype(np.longdouble),
+        lambda x: x.astype(int),
+        lambda x: np.asfortranarray(x),
+        lambda x: np.repeat(x, 2, axis=1)[:, ::2],
+        lambda x: x[::-1][::-1],
+        lambda x: x.tolist(),
+        lambda x: np.ma.masked_array(x),
+    ],
+)
+def test_forms_of_input(form):
+    logits = np.round(logits_of(70, 5))
+    before = form(logits)
+    expected = oracle.softmax(logits)
+    np.testing.assert_allclose(fc.softmax(before), expected, rtol=1e-6)
+    np.testing.assert_allclose(fc.logsumexp(before), oracle.logsumexp(logits), rtol=1e-6)
+    np.testing.assert_array_equal(before, form(logits))
+
+
+def test_read_only_and_masked():
+    logits = logits_of(3, 4)
+    logits.flags.writeable = False
+    np.testing.assert_allclose(fc.softmax(logits), oracle.softmax(logits), rtol=1e-13)
+    masked = np.ma.masked_array(logits, mask=[[0] * 4, [0, 1, 0, 0], [0] * 4])
+    assert np.isnan(fc.softmax(masked)).all(axis=1).tolist() == [False, True, False]
+    assert fc.softmax_summary(masked).prediction[1] == -1
+
+
+# out=
+
+
+@pytest.mark.parametrize("f", NORMALISED)
+@pytest.mark.parametrize("n_classes", [2, 7, 60])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_out(f, n_classes, dtype):
+    logits = logits_of(70, n_classes, dtype)
+    expected = f(logits)
+    out = np.empty_like(logits)
+    assert f(logits, out=out) is out
+    np.testing.assert_array_equal(out, expected)
+    spread = np.full((70, 2 * n_classes), 7, dtype)
+    f(logits, out=spread[:, ::2])
+    np.testing.assert_array_equal(spread[:, ::2], expected)
+    assert (spread[:, 1::2] == 7).all()
+    turned = np.empty((n_classes, 70), dtype)
+    f(logits.T, axis=0, out=turned)
+    np.testing.assert_array_equal(turned, expected.T)
+    images = np.asfortranarray(np.empty((5, 14, n_classes), dtype))
+    f(logits.reshape(5, 14, n_classes), out=images)
+    np.testing.assert_array_equal(images.reshape(70, n_classes), expected)
+    in_place = logits.copy()
+    f(in_place, out=in_place)
+    np.testing.assert_array_equal(in_place, expected)
+    in_place = logits.T.copy()
+    f(in_place, axis=0, out=in_place)
+    np.testing.assert_array_equal(in_place, expected.T)
+
+
+@pytest.mark.skipif(not JIT, reason="large arrays")
+@pytest.mark.parametrize("shape", [(5_000_000, 2), (1_000_000, 10), (10_000, 1001)])
+@pytest.mark.parametrize("shift", [0, 1, 5])
+def test_results_past_the_caches(shape, shift):
+    """Large results at any alignment, and what stands beside them."""
+    logits = logits_of(*shape, np.float32)
+    space = np.full(logits.size + 16, 7, np.float32)
+    out = space[shift : shift + logits.size].reshape(shape)
+    fc.softmax(logits, out=out)
+    assert (space[:shift] == 7).all()
+    assert (space[shift + logits.size :] == 7).all()
+    np.testing.assert_array_equal(out[::1000], fc.softmax(logits[::1000]))
+    in_place = logits.copy()
+    fc.softmax(in_place, out=in_place)
+    np.testing.assert_array_equal(in_place, out)
+
+
+def test_out_of_one_number_a_row():
+    logits = logits_of(6, 4)
+    out = np.empty((6, 1))
+    assert fc.logsumexp(logits, keepdims=True, out=out) is out
+    np.testing.assert_array_equal(out[:, 0], fc.logsumexp(logits))
+    out = np.empty(6)
+    assert fc.entropy(fc.softmax(logits), out=out) is out
+    np.testing.assert_array_equal(out, fc.entropy(fc.softmax(logits)))
+
+
+def read_only(array):
+    array.flags.writeable = False
+    return array
+
+
+SPACE = np.zeros((8, 4))
+BAD_OUT = {
+    "shape": (SPACE[:5], np.empty((5, 3)), ValueError, r"out has shape \(5, 3\), expected \(5, 4\)"),
+    "dtype": (SPACE[:5], np.empty((5, 4), np.float32), TypeError, "out has dtype float32, expected float64"),
+    "read-only": (SPACE[:5], read_only(np.empty((5, 4))), ValueError, "out is read-only"),
+    "overlap": (SPACE[:5], SPACE[1:6], ValueError, "out overlaps logits; only the very same"),
+    "reversed": (SPACE[:5], SPACE[:5][::-1], ValueError, "out overlaps logits"),
+    "a list": (SPACE[:5], [[0.0] * 4] * 5, TypeError, "out is a list"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_OUT)
+def test_an_out_that_does_not_fit(case):
+    logits, out, error, message = BAD_OUT[case]
+    before = np.array(out)
+    for f in NORMALISED:
+        with pytest.raises(error, match=message):
+            f(logits, out=out)
+    np.testing.assert_array_equal(out, before)
+
+
+def test_a_reduced_out_that_does_not_fit():
+    logits = np.zeros((5, 5))
+    with pytest.raises(ValueError, match="out overlaps logits"):
+        fc.logsumexp(logits, out=logits[:, 0])
+    with pytest.raises(TypeError, match="out has dtype float32"):
+        fc.logsumexp(logits, out=np.empty(5, np.float32))
+    with pytest.raises(ValueError, match=r"out has shape \(4,\), expected \(5,\)"):
+        fc.entropy(np.full((5, 5), 0.2), out=np.empty(4))
+
+
+# Errors
+
+
+@pytest.mark.parametrize("temperature", [0, -1, np.nan, np.inf, 1e-40, 1e39])
+def test_temperatures_that_are_none(temperature):
+    for f in (fc.softmax, fc.log_softmax, fc.logsumexp, fc.softmax_summary):
+        for logits in (np.zeros(3, np.float32), np.zeros((70, 60), np.float32)):
+            with pytest.raises(ValueError, match="temperature is"):
+                f(logits, temperature=temperature)
+
+
+@pytest.mark.parametrize("temperature", [1e-30, 1e30])
+def test_extreme_temperatures(temperature):
+    logits = np.array([[0.0, 1.0, 3.0], [1e30, -1e30, 2e30]], np.float32)
+    with np.errstate(over="ignore"):
+        expected = oracle.softmax(logits.astype(LONG) / LONG(temperature))
+    np.testing.assert_allclose(fc.softmax(logits, temperature=temperature), expected.astype(float), rtol=1e-6)
+
+
+BAD_CALLS = {
+    "a word": (lambda: fc.softmax("logits"), TypeError, "logits has dtype"),
+    "a temperature in words": (lambda: fc.softmax([1.0], temperature="warm"), TypeError, "temperature is 'warm'"),
+    "complex": (lambda: fc.softmax([1j]), TypeError, "logits has dtype complex128"),
+    "an axis too far": (lambda: fc.softmax([1.0], axis=1), ValueError, "axis is 1, but logits has 1 dimensions"),
+    "an axis twice": (lambda: fc.logsumexp([[1.0]], axis=(0, -2)), ValueError, r"axis is \(0, -2\)"),
+    "half an axis": (lambda: fc.softmax([1.0], axis=0.5), TypeError, "axis is 0.5"),
+    "another dtype": (lambda: fc.softmax([1.0], dtype="float8"), ValueError, "dtype is 'float8'"),
+    "bits that are none": (lambda: fc.softmax([1.0], dtype="bfloat16"), TypeError, "the bits of bfloat16 are uint16"),
+    "no classes": (lambda: fc.softmax_summary(np.empty((3, 0))), fc.DataError, r"logits has shape \(3, 0\)"),
+    "no rows": (lambda: fc.softmax_summary(1.0), fc.DataError, r"logits has shape \(\)"),
+    "a base": (lambda: fc.entropy([1.0], base=1), ValueError, "base is 1"),
+    "above 1": (lambda: fc.entropy([[0.5, 0.5], [1.2, -0.2]]), fc.DataError, r"probs\[1, 0\] is 1.2"),
+    "a column above 1": (lambda: fc.entropy([[0.5, 1.2], [0.5, -0.2]], axis=0), fc.DataError, r"probs\[0, 1\] is 1.2"),
+    "a sum": (lambda: fc.entropy([[0.5, 0.5], [0.5, 0.4]]), fc.DataError, r"probs\[1\] sums to 0.9"),
+    "a late sum": (
+        lambda: fc.entropy(np.where(np.arange(300)[:, None] == 299, 0.02, np.full((300, 100), 0.01))),
+        fc.DataError,
+        r"probs\[299\] sums to 2",
+    ),
+    "half floats above 1": (lambda: fc.entropy(np.float16([[1.5, -0.5]])), fc.DataError, r"probs\[0, 0\] is 1.5"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_CALLS)
+def test_bad_calls(case):
+    call, error, message = BAD_CALLS[case]
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_entropy_takes_rounding_for_what_it_is():
+    assert fc.entropy([1.00005, -0.00005]) == pytest.approx(0, abs=1e-15)
+    assert fc.entropy(np.array([1.00005, 0.0] + [0.0] * 70)) == pytest.approx(0, abs=1e-15)
+    assert np.isnan(fc.entropy([0.5, np.nan]))
+    np.testing.assert_allclose(fc.entropy([0.25] * 4, base=4), 1)
+
+
+# Memory of large results
+
+
+@pytest.mark.skipif(not JIT, reason="large arrays")
+def test_memory_is_used_again_only_when_nothing_refers_to_it():
+    memory._kept.clear()
+    logits = logits_of(3_000_000, 2, np.float32)
+    first = fc.softmax(logits)
+    kept = first[5:9]
+    copy = kept.copy()
+    address = first.ctypes.data
+    del first
+    gc.collect()
+    second = fc.softmax(logits * 0)
+    assert second.ctypes.data != address
+    np.testing.assert_array_equal(kept, copy)
+    del kept
+    gc.collect()
+    third = fc.softmax(logits)
+    assert third.ctypes.data == address
+    assert (second == 0.5).all()
+
+
+def test_how_much_memory_is_kept(monkeypatch):
+    memory._kept.clear()
+    n = memory.LARGE // 4 + 1000
+    monkeypatch.setenv("FASTCAL_KEEP_MB", "0")
+    memory.empty((n,), np.dtype(np.float32))
+    assert not memory._kept
+    monkeypatch.setenv("FASTCAL_KEEP_MB", "20")
+    arrays = [memory.empty((n,), np.dtype(np.float32)) for _ in range(4)]
+    del arrays
+    gc.collect()
+    assert 0 < sum(block.nbytes for block in memory._kept) <= 20 << 20
+    monkeypatch.setenv("FASTCAL_KEEP_MB", "plenty")
+    with pytest.raises(ValueError, match="FASTCAL_KEEP_MB is 'plenty'"):
+        memory.empty((n,), np.dtype(np.float32))
+    memory._kept.clear()
