@@ -14,7 +14,7 @@ from pathlib import Path
 from comparisons import TABLE
 from peers import available
 
-from . import machine, readme
+from . import courses, machine, readme
 from .machine import Bystanders, Figure
 from .race import FULL, QUICK, Line, measure, use_all_cores
 
@@ -39,6 +39,15 @@ def main() -> None:
                 lines.append(measure(row, kind, sizes[kind], seconds))
                 print_line(lines[-1], bandwidth, header=len(lines) == 1)
     print()
+    finishes = []
+    if options.only in (None, "courses"):
+        copy = machine.copy_bandwidth(1 << 28, n_threads)
+        print(f"row kernels; a parallel copy reads and writes {copy / 1e9:.0f} GB/s")
+        for finish in courses.run(bandwidth, copy, seconds, shrink=10 if options.quick else 1):
+            finishes.append(finish)
+            print(courses.as_text(finish), flush=True)
+            print_others(finish.others)
+        print()
     figures = []
     for name, find in processes(options.quick).items():
         if options.only in (None, name):
@@ -49,9 +58,11 @@ def main() -> None:
             if name != "memory":
                 print_others(bystanders.cores())
     if options.readme:
-        readme.write(lines, figures, f"Medians of interleaved runs in one process, after equal results. {conditions}.")
+        readme.write(
+            lines, finishes, figures, f"Medians of interleaved runs in one process, after equal results. {conditions}."
+        )
     if options.json:
-        options.json.write_text(json.dumps(as_json(bandwidth, n_threads, lines, figures), indent=2) + "\n")
+        options.json.write_text(json.dumps(as_json(bandwidth, n_threads, lines, finishes, figures), indent=2) + "\n")
 
 
 def arguments() -> argparse.Namespace:
@@ -59,7 +70,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows, and fewer repeats")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures, of all peers")
     parser.add_argument("--readme", action="store_true", help="write the tables into the README")
-    names = [*(row.name for row in TABLE if row.timed), *processes(quick=True)]
+    names = [*(row.name for row in TABLE if row.timed), *processes(quick=True), "courses"]
     parser.add_argument("--only", choices=names, metavar="NAME", help=f"one of {', '.join(names)}")
     return parser.parse_args()
 
@@ -72,6 +83,7 @@ def processes(quick: bool) -> dict[str, Callable[[], list[Figure]]]:
         "memory": lambda: machine.extra_memory(peers),
         "import": lambda: machine.import_time(5 if quick else 15),
         "cold": lambda: machine.first_calls(1 if quick else 3),
+        "logits": machine.logits_memory,
         "sample": lambda: machine.sample_report(3 if quick else 7),
     }
 
@@ -130,7 +142,9 @@ def versions() -> dict[str, str]:
     return found
 
 
-def as_json(bandwidth: float, n_threads: int, lines: list[Line], figures: list[Figure]) -> dict[str, object]:
+def as_json(
+    bandwidth: float, n_threads: int, lines: list[Line], finishes: list[courses.Finish], figures: list[Figure]
+) -> dict[str, object]:
     return {
         "machine": {
             "processor": platform.machine(),
@@ -141,6 +155,10 @@ def as_json(bandwidth: float, n_threads: int, lines: list[Line], figures: list[F
         },
         "lines": [
             {**asdict(line), "races": [{**asdict(race), "ratio": race.ratio} for race in line.races]} for line in lines
+        ],
+        "courses": [
+            {**asdict(finish), "share": finish.share, "ratios": {race.peer: race.ratio for race in finish.races}}
+            for finish in finishes
         ],
         "figures": [asdict(figure) for figure in figures],
     }

@@ -8,10 +8,11 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -66,8 +67,16 @@ def read_bandwidth(n_bytes: int, n_threads: int) -> float:
     return n_bytes / min(_seconds_on_threads(way, parts) for _ in range(5) for way in ways)
 
 
-def _seconds_on_threads(way: np.ufunc, parts: Sequence[np.ndarray]) -> float:
-    threads = [threading.Thread(target=way, args=(part,)) for part in parts]
+def copy_bandwidth(n_bytes: int, n_threads: int) -> float:
+    """Bytes read and written a second by threads that together copy an array: the best of several runs."""
+    source, target = np.ones(n_bytes // 8), np.zeros(n_bytes // 8)
+    parts = list(zip(np.array_split(target, n_threads), np.array_split(source, n_threads), strict=True))
+    return 2 * n_bytes / min(_seconds_on_threads(np.copyto, parts) for _ in range(15))
+
+
+def _seconds_on_threads(way: Callable[..., Any], parts: Sequence[Any]) -> float:
+    arguments = [part if isinstance(part, tuple) else (part,) for part in parts]
+    threads = [threading.Thread(target=way, args=given) for given in arguments]
     start = perf_counter()
     for thread in threads:
         thread.start()
@@ -157,3 +166,11 @@ def extra_memory(names: Sequence[str]) -> list[Figure]:
         )
         for name in ("fastcal", *names)
     ]
+
+
+def logits_memory() -> list[Figure]:
+    """Peak memory of softmax_summary on 4 GB of logits, beyond the input and the results, in a process of its own."""
+    if not Path("/proc/self/clear_refs").exists():
+        return [Figure("logits", "extra memory of softmax_summary", None, "MB", 64, "is read from Linux's /proc")]
+    what = "extra memory of softmax_summary, 4 GB of logits"
+    return [Figure("logits", what, int(run("-m", "bench.memory", "softmax_summary")) / 1e6, "MB", 64)]

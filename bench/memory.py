@@ -8,11 +8,26 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 from comparisons import TABLE, Data, generate
 
+import fastcal as fc
+
 from .race import DTYPE, FULL, use_all_cores
+
+
+def of_softmax_summary() -> None:
+    """Print the bytes that the summary of 1 M x 1000 float32 logits takes beyond them and its results."""
+    logits = np.ones((1_000_000, 1000), np.float32)
+    fc.softmax_summary(logits[:1000])
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _status("VmRSS")
+    found = fc.softmax_summary(logits)
+    results = sum(getattr(found, place.name).nbytes for place in fields(found))
+    print(_status("VmHWM") - before - results)
 
 
 def main(name: str) -> None:
@@ -40,4 +55,4 @@ def _status(name: str) -> int:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    of_softmax_summary() if sys.argv[1] == "softmax_summary" else main(sys.argv[1])

@@ -108,12 +108,13 @@ def measure(row: Comparison, kind: str, shape: tuple[int, int], seconds: float) 
     bystanders = Bystanders()
     callers = contenders(row, given)
     ours = callers.pop("fastcal")
-    races = [_race(ours, name, theirs, seconds) for name, theirs in callers.items()]
-    best = statistics.median([race.ours for race in races] or [_seconds(ours) for _ in range(MIN_ROUNDS)])
+    races = [race(ours, name, theirs, seconds) for name, theirs in callers.items()]
+    best = statistics.median([one.ours for one in races] or [_seconds(ours) for _ in range(MIN_ROUNDS)])
     return Line(row.name, row.work, kind, shape, given.n_bytes, best, races, bystanders.cores())
 
 
-def _race(ours: Callable[[], Any], name: str, theirs: Callable[[], Any], seconds: float) -> Race:
+def race(ours: Callable[[], Any], name: str, theirs: Callable[[], Any], seconds: float) -> Race:
+    """Ours and theirs in turns for about so many seconds."""
     pairs: list[tuple[float, float]] = []
     ours(), theirs()
     start = perf_counter()

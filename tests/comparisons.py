@@ -120,6 +120,13 @@ def _summary(y_true, logits, *, from_logits, sample_weight):
     return fc.softmax_summary(logits)
 
 
+def _of_scores(function):
+    def call(y_true, scores, *, from_logits, sample_weight):
+        return function(scores)
+
+    return call
+
+
 def _evaluation(y_true, scores, *, from_logits, sample_weight):
     return fc.Evaluation(from_logits=from_logits).update(y_true, scores, sample_weight=sample_weight).compute()
 
@@ -183,6 +190,46 @@ TABLE = [
         takes=LOGITS,
         weights=False,
         timed=LOGITS,
+    ),
+    Comparison(
+        "softmax",
+        "softmax",
+        _of_scores(fc.softmax),
+        _of_scores(oracle.softmax),
+        peers.row_by_row(peers.torch_softmax, peers.scipy_softmax, LOGITS),
+        takes=LOGITS,
+        weights=False,
+        timed=(),  # see bench/courses.py, also for the entropy
+    ),
+    Comparison(
+        "log_softmax",
+        "log softmax",
+        _of_scores(fc.log_softmax),
+        _of_scores(oracle.log_softmax),
+        peers.row_by_row(peers.torch_log_softmax, peers.scipy_log_softmax, LOGITS),
+        takes=LOGITS,
+        weights=False,
+        timed=("logits", "wide logits"),
+    ),
+    Comparison(
+        "logsumexp",
+        "log-sum-exp",
+        _of_scores(fc.logsumexp),
+        _of_scores(oracle.logsumexp),
+        peers.row_by_row(peers.torch_logsumexp, peers.scipy_logsumexp, LOGITS),
+        takes=LOGITS,
+        weights=False,
+        timed=("logits", "wide logits"),
+    ),
+    Comparison(
+        "entropy",
+        "entropy",
+        _of_scores(fc.entropy),
+        _of_scores(oracle.entropy_of_rows),
+        peers.row_by_row(peers.torch_entropy, peers.scipy_entropy, ROWS),
+        takes=ROWS,
+        weights=False,
+        timed=(),
     ),
     Comparison("ece", "ECE", fc.ece, oracle.ece, peers.CALIBRATION_ERRORS["l1"], timed=("rows", "confidences")),
     Comparison("rmsce", "RMSCE", fc.rmsce, oracle.rmsce, peers.CALIBRATION_ERRORS["l2"]),

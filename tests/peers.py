@@ -245,3 +245,64 @@ CALIBRATION_ERRORS = {
         "numpy": numpy_calibration_error(lambda gaps, count: (gaps[count > 0] / count[count > 0]).max()),
     },
 }
+
+
+# Row by row
+
+
+def torch_softmax(y_true, logits, sample_weight):
+    import torch
+
+    return torch.softmax(torch.from_numpy(logits), -1).numpy()
+
+
+def torch_log_softmax(y_true, logits, sample_weight):
+    import torch
+
+    return torch.log_softmax(torch.from_numpy(logits), -1).numpy()
+
+
+def torch_logsumexp(y_true, logits, sample_weight):
+    import torch
+
+    return torch.logsumexp(torch.from_numpy(logits), -1).numpy()
+
+
+def torch_entropy(y_true, probs, sample_weight):
+    import torch
+
+    return torch.special.entr(torch.from_numpy(probs)).sum(-1).numpy()
+
+
+def scipy_softmax(y_true, logits, sample_weight):
+    from scipy.special import softmax
+
+    return softmax(logits, axis=-1)
+
+
+def scipy_log_softmax(y_true, logits, sample_weight):
+    from scipy.special import log_softmax
+
+    return log_softmax(logits, axis=-1)
+
+
+def scipy_logsumexp(y_true, logits, sample_weight):
+    from scipy.special import logsumexp
+
+    return logsumexp(logits, axis=-1)
+
+
+def scipy_entropy(y_true, probs, sample_weight):
+    """What scipy.stats.entropy does, less its renormalisation, which ours does not do."""
+    from scipy.special import entr
+
+    return entr(probs).sum(axis=-1)
+
+
+def row_by_row(of_torch, of_scipy, takes):
+    """torch and scipy, for a function of each row."""
+    because = "works in the dtype of the input"
+    return {
+        "torch": Peer(of_torch, ("torch",), takes, (5e-6, 1e-12), because),
+        "scipy": Peer(of_scipy, ("scipy",), takes, (5e-6, 1e-12), because),
+    }
