@@ -182,10 +182,8 @@ def as_text(finish: Finish) -> str:
     one = CALLS_OF_ONE_ROW if course.work == "softmax, one row" else 1
     parts = [f"{course.work:<20} {given:<26} {milliseconds(ours / one):>10}"]
     for found in finish.races:
-        least = course.at_least[found.peer]
-        parts.append(
-            f"{found.peer} {milliseconds(found.theirs / one)} {found.ratio:.2f}x ({found.low:.2f}-{found.high:.2f}) of {least:g}x"
-        )
+        least, spread = course.at_least[found.peer], f"{found.low:.2f}-{found.high:.2f}"
+        parts.append(f"{found.peer} {milliseconds(found.theirs / one)} {found.ratio:.2f}x ({spread}) of {least:g}x")
     parts.append(f"{finish.share:.0%} of {'copy' if course.written else 'read'}")
     return "  ".join(parts) + ("  MISSED: " + ", ".join(finish.missed) if finish.missed else "  holds")
 

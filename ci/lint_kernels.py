@@ -1,6 +1,6 @@
-"""Numba is imported by kernels/jit.py and intrinsics.py alone; every other function in kernels/ has a decorator of theirs.
+"""Numba is imported by kernels/jit.py and intrinsics.py alone; all other functions in kernels/ have their decorators.
 
-The few helpers that run in Python are listed here; of ``jit.py`` the others take no more than its two decorators.
+The few helpers that run in Python are listed here; of ``jit.py`` the others take no more than its decorators.
 """
 
 from __future__ import annotations

@@ -119,7 +119,8 @@ class Predictions:
             return DataError(labels.argument, place, f"is {label}; labels are integers 0 to {self.n_classes - 1}")
         if weights is not None and not weighable(np.float64(weights.values[row])):
             return DataError(weights.argument, place, f"is {weights.values[row]}; {WEIGHTS}")
-        values = scores.chunk(row, row + 1).ravel().astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a signalling NaN
+            values = scores.chunk(row, row + 1).ravel().astype(np.float64)
         if self.from_logits:
             problem, where = _logit_problem(values)
         else:
@@ -234,7 +235,7 @@ def array_of(argument: str, values: Any) -> Array:
         array: Array = np.asanyarray(values) if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
     except ValueError as error:
         raise DataError(argument, (), f"is no array: {_ragged(values) or error}") from error
-    if array.dtype.kind not in "biuf":
+    if array.dtype.kind not in "biuf" or array.dtype.isbuiltin == 2:
         hint = "; None, text or rows of unequal length make such an array" if array.dtype.kind == "O" else ""
         raise TypeError(f"{argument} has dtype {array.dtype}; expected real numbers{hint}")
     return array

@@ -17,7 +17,8 @@ from .arrays import Array
 
 LARGE = 1 << 23  # smaller blocks the C library keeps by itself
 
-_lock = threading.RLock()  # a finaliser may run in the thread that holds it
+# Taken without waiting only: a finaliser may run while its own thread holds it, and a fork may copy it locked.
+_lock = threading.Lock()
 _kept: list[Array] = []
 
 
@@ -38,10 +39,13 @@ class _Lease:
         self.__array_interface__ = block.__array_interface__
 
     def __del__(self) -> None:
-        with _lock:
-            _kept.insert(0, self.block)
-            while sum(block.nbytes for block in _kept) > self.most:
-                _kept.pop()
+        if _lock.acquire(blocking=False):
+            try:
+                _kept.insert(0, self.block)
+                while sum(block.nbytes for block in _kept) > self.most:
+                    _kept.pop()
+            finally:
+                _lock.release()
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -50,8 +54,12 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     if n_bytes < LARGE:
         return np.empty(shape, dtype)
     most = kept_bytes()
-    with _lock:
-        fitting = [i for i, block in enumerate(_kept) if n_bytes <= block.nbytes <= n_bytes + n_bytes // 8]
-        block = _kept.pop(fitting[0]) if fitting else None
+    block = None
+    if _lock.acquire(blocking=False):
+        try:
+            fitting = [i for i, kept in enumerate(_kept) if n_bytes <= kept.nbytes <= n_bytes + n_bytes // 8]
+            block = _kept.pop(fitting[0]) if fitting else None
+        finally:
+            _lock.release()
     lease = _Lease(np.empty(n_bytes, np.uint8) if block is None else block, most)
     return np.asarray(lease)[:n_bytes].view(dtype).reshape(shape)

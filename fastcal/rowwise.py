@@ -53,12 +53,12 @@ class RowScores:
     @property
     def n_rows(self) -> int:
         """Rows."""
-        return self.values.shape[0] * self.values.shape[2]
+        return int(self.values.shape[0] * self.values.shape[2])
 
     @property
     def n_classes(self) -> int:
         """Classes of a row."""
-        return self.values.shape[1]
+        return int(self.values.shape[1])
 
     def need_classes(self) -> None:
         """Raise DataError for rows without classes."""
@@ -92,13 +92,17 @@ _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))  # native ones
 def row_scores(argument: str, scores: Any, axis: Axis = -1, dtype: str | None = None) -> RowScores:
     """Any array-like of real numbers; ``dtype="bfloat16"`` says that uint16 are the bits of bfloat16."""
     given, bits = _given(argument, scores, dtype)
+    values: Any = given
     if (
-        axis == -1 and not bits and given.ndim and 0 < given.shape[-1] <= MAX_CLASSES and given.dtype in _FLOATS
-    ):  # the rest takes 10 us
-        values = given.reshape(-1, given.shape[-1], 1)
+        type(axis) is int
+        and axis == -1
+        and given.dtype in _FLOATS
+        and given.ndim
+        and 0 < given.shape[-1] <= MAX_CLASSES
+    ):
+        values = given.reshape(-1, given.shape[-1], 1)  # what follows would take 10 us
         return RowScores(argument, values, given.dtype, given.dtype, given, (given.ndim - 1,))
     axes = _axes(argument, axis, given.ndim)
-    values = given
     if given.ndim == 0:
         values = given.reshape(1)
     elif axes and axes != tuple(range(axes[0], axes[-1] + 1)):
@@ -110,7 +114,10 @@ def row_scores(argument: str, scores: Any, axis: Axis = -1, dtype: str | None = 
         raise DataError(argument, (), f"has shape {given.shape}; a row holds at most {MAX_CLASSES} classes")
     values = values.reshape(outer, n_classes, inner)
     if bits:
-        return RowScores(argument, values.view(np.int16), np.dtype(np.int16), given.dtype, given, axes)
+        values = values.view(np.int16)
+        if isinstance(values, np.ma.MaskedArray):
+            values = np.where(np.ma.getmaskarray(values), np.int16(0x7FC0), values.data)  # NaN
+        return RowScores(argument, values, np.dtype(np.int16), given.dtype, given, axes)
     result = given.dtype.newbyteorder("=") if given.dtype.kind == "f" and given.dtype.itemsize <= 8 else np.dtype(float)
     taken_as = np.dtype(np.uint16) if result == np.float16 else result
     return RowScores(argument, values, taken_as, result, given, axes)
@@ -118,13 +125,13 @@ def row_scores(argument: str, scores: Any, axis: Axis = -1, dtype: str | None = 
 
 def _given(argument: str, scores: Any, dtype: str | None) -> tuple[Array, bool]:
     """An array, and whether it holds bfloat16 as bits."""
-    if dtype not in (None, "bfloat16"):
+    if not (dtype is None or (isinstance(dtype, str) and dtype == "bfloat16")):
         raise ValueError(f"dtype is {dtype!r}; expected None, or 'bfloat16' for its bits as uint16")
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(scores, torch.Tensor):
         return _from_torch(argument, scores, torch, dtype)
     if getattr(getattr(scores, "dtype", None), "name", None) == "bfloat16":
-        return scores, True
+        return (scores if isinstance(scores, np.ma.MaskedArray) else np.asarray(scores)), True
     given = array_of(argument, scores)
     if dtype == "bfloat16" and given.dtype != np.uint16:
         raise TypeError(f"{argument} has dtype {given.dtype}; the bits of bfloat16 are uint16")
@@ -150,6 +157,8 @@ def _axes(argument: str, axis: Axis, n_dims: int) -> tuple[int, ...]:
         axes = tuple(sorted(operator.index(one) + n_dims * (one < 0) for one in named))
     except TypeError:
         raise TypeError(f"axis is {axis!r}; expected an integer, a tuple of them, or None") from None
+    if not axes:
+        raise ValueError("axis is (); expected at least one")
     if n_dims == 0 and named in ((-1,), (0,)):
         return ()
     if not all(0 <= one < n_dims for one in axes) or len(set(axes)) < len(axes):
@@ -169,14 +178,14 @@ def result_like(scores: RowScores, out: Any) -> tuple[Array, Array]:
     if scores.axes and scores.axes != tuple(range(first, first + len(scores.axes))):
         moved = np.moveaxis(out, scores.axes, range(out.ndim - len(scores.axes), out.ndim))
     filled = moved.reshape(scores.values.shape)
-    if filled.size and not np.shares_memory(filled, out, max_work=1):
+    if filled.size and not np.may_share_memory(filled, out):
         filled = np.empty(scores.values.shape, scores.result)
     return out, filled
 
 
 def give_back(scores: RowScores, out: Array, filled: Array) -> None:
     """Copy what was filled to ``out``, unless it is a view of it."""
-    if filled.size and not np.shares_memory(filled, out, max_work=1):
+    if filled.size and not np.may_share_memory(filled, out):
         moved = np.moveaxis(out, scores.axes, range(out.ndim - len(scores.axes), out.ndim))
         in_order = scores.axes == tuple(range(scores.axes[0], scores.axes[-1] + 1))
         target = out if in_order else moved
@@ -186,7 +195,7 @@ def give_back(scores: RowScores, out: Array, filled: Array) -> None:
 def check_reduced(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], scores: RowScores) -> None:
     """Whether ``out`` can take one number a row."""
     _check_out(out, shape, dtype)
-    if np.may_share_memory(out, scores.given):
+    if _overlap(out, scores.given):
         raise ValueError(f"out overlaps {scores.argument}")
 
 
@@ -204,19 +213,26 @@ def _check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
 def _check_overlap(out: Array, scores: RowScores) -> None:
     """In place is safe, for a row is read before it is written; any other overlap is not."""
     given = np.asarray(scores.given)
-    same = out.ctypes.data == given.ctypes.data and out.strides == given.strides
-    if not same and np.may_share_memory(out, given):
-        try:
-            overlap = np.shares_memory(out, given, max_work=10_000)
-        except np.exceptions.TooHardError:
-            overlap = True
-        if overlap:
-            raise ValueError(f"out overlaps {scores.argument}; only the very same array can be written in place")
+    steps = zip(given.shape, out.strides, given.strides, strict=True)
+    same = out.ctypes.data == given.ctypes.data and all(n == 1 or step == other for n, step, other in steps)
+    if not same and _overlap(out, given):
+        raise ValueError(f"out overlaps {scores.argument}; only the very same array can be written in place")
+
+
+def _overlap(one: Array, other: Array) -> bool:
+    try:
+        return np.shares_memory(one, other, max_work=10_000)  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return True
 
 
 def run(scores: RowScores, row_bytes: int, make_worker: Callable[[], W], n_threads: int | None) -> list[W]:
     """Call workers with every box of rows, see :func:`engine.run`; returns the workers."""
     outer, _, inner = scores.values.shape
+    if n_threads is not None:
+        engine.thread_count(n_threads)  # is it one
+    if outer * inner == 0:
+        return []
     rows = max(min(CHUNK_BYTES // max(row_bytes, 1), MAX_CHUNK), 1)
     rows = max(rows // 64 * 64, min(rows, 64))  # whole blocks
     if outer * inner <= rows:
@@ -253,17 +269,26 @@ class _Boxed:
             self.worker(box)
 
 
-@functools.lru_cache(64)
-def divisor(temperature: float, real: np.dtype[Any]) -> tuple[Any, ...]:
+def divisor(temperature: Any, real: np.dtype[Any]) -> tuple[Any, ...]:
     """How the kernels divide by a temperature; raises ValueError for one that they cannot divide by."""
+    problem = f"temperature is {temperature!r}; expected a positive, finite number"
+    if isinstance(temperature, str | bytes):
+        raise TypeError(problem)
     try:
         number = float(temperature)
     except (TypeError, ValueError):
-        raise TypeError(f"temperature is {temperature!r}; expected a positive, finite number") from None
+        raise TypeError(problem) from None
+    except OverflowError:
+        number = math.inf
     if not 0 < number < math.inf:
-        raise ValueError(f"temperature is {temperature!r}; expected a positive, finite number")
+        raise ValueError(problem)
+    return _divisor(number, real)
+
+
+@functools.lru_cache(64)
+def _divisor(number: float, real: np.dtype[Any]) -> tuple[Any, ...]:
     limits = np.finfo(real)
-    if not float(limits.tiny) <= 1 / number <= float(limits.max) or number > float(limits.max) / 1e3:
-        raise ValueError(f"temperature is {temperature!r}; no {real} lies so far from 1 that it could be divided by it")
+    if not 1e3 / float(limits.max) < number < float(limits.max) / 1e3:
+        raise ValueError(f"temperature is {number!r}; {real} cannot be divided by it")
     divided: tuple[Any, ...] = kernels.rows.divisor(number, real)
     return divided

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from .exact import add_one
-from .jit import inner, kernel
+from .jit import kernel
 
 # What a cell holds: one cache line's half, so that a row touches one line.
 COUNT, HITS, LOW, HIGH = range(4)
@@ -20,7 +20,7 @@ SCALE_BITS = 62
 _SCALE = 2.0**SCALE_BITS
 
 
-@inner
+@kernel
 def bin_index(p, edges):
     """Bin of ``p`` among near-uniform ``edges`` of [0, 1]; whatever ``p`` is, the index is one of a bin."""
     last = np.int64(edges.shape[0] - 2)

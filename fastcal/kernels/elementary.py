@@ -88,12 +88,12 @@ def _exp64(x):
 
 
 # exp_lifted: every power of two that an e^d in (0, 1] needs, subnormal results included, times 2^LIFT is a normal
-# number in either precision, so that it is put into the exponent by one addition of integers.
+# number in either precision: the rounding constant holds LIFT and the exponent's bias, and one shift makes the power.
 LIFT = 100
 LOWERED = 2.0**-LIFT
 LOWEST = {F32: -120.0, F64: -777.0}  # where 2^20 times e^d is 0, and e^d 2^LIFT still a normal number
-_LIFTED_ROUND32 = F32(12582912.0 + LIFT)
-_LIFTED_ROUND64 = F64(6755399441055744.0 + LIFT)
+_LIFTED_ROUND32 = F32(12582912.0 + LIFT + 127)
+_LIFTED_ROUND64 = F64(6755399441055744.0 + LIFT + 1023)
 
 
 @inner
@@ -104,7 +104,8 @@ def _exp_lifted32(d, inverse, correction):
     r = muladd(d, inverse, -(n * _LN2_HI32))
     r = r + correction
     r = muladd(n, -_LN2_LO32, r)
-    return I32(F32(_exp_near_0_32(r)).view(I32) + I32(F32(shifted).view(I32) << 23)).view(F32)
+    # A product, where adding to the exponent would be cheaper: it keeps a NaN, whatever its payload.
+    return _exp_near_0_32(r) * I32(F32(shifted).view(I32) << 23).view(F32)
 
 
 @inner
@@ -114,7 +115,7 @@ def _exp_lifted64(d, inverse, correction):
     r = muladd(d, inverse, -(n * _LN2_HI64))
     r = r + correction
     r = muladd(n, -_LN2_LO64, r)
-    return I64(F64(_exp_near_0_64(r)).view(I64) + (F64(shifted).view(I64) << I64(52))).view(F64)
+    return _exp_near_0_64(r) * I64(F64(shifted).view(I64) << I64(52)).view(F64)
 
 
 @inner

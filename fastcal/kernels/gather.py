@@ -31,7 +31,7 @@ from .rows import (
 
 @inner
 def top(values, start, stop, k, step, width, block):
-    """Take the pairs of lines from ``start`` to ``stop`` into MAXIMUM, its first index ARGMAX, and SECOND, the next largest.
+    """Take the pairs of lines from ``start`` to ``stop`` into MAXIMUM, its first index ARGMAX, and SECOND, the next.
 
     The first line is of class ``k``, or of classes from ``k`` on (a wide row), the others each ``step`` further. NaN is
     passed over, or hides the score beside it: the sums then are NaN. Indices are exact in float32 up to 2^24 classes.

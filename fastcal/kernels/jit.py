@@ -74,7 +74,7 @@ def kernel(function: Function) -> Function:
 
 
 def inner(function: Function) -> Function:
-    """A kernel that only kernels call, and hold: it needs no way in from Python and no place on disk."""
+    """A kernel that only kernels call, and hold: no way in from Python (such a call would crash), none on disk."""
     return _compiled(function, INNER_OPTIONS)
 
 
@@ -94,7 +94,7 @@ def by_dtype(*, float32: Function, float64: Function) -> Function:
     @overload(pick, jit_options=INNER_OPTIONS, strict=False)  # type: ignore[arg-type]
     def _typed(*args):
         chosen = float32 if args[0] == types.float32 else float64
-        return lambda *args: chosen(*args)
+        return lambda *args: chosen(*args)  # noqa: PLW0108 - Numba takes no compiled function here
 
     return pick  # type: ignore[return-value]
 
@@ -113,7 +113,7 @@ def by_scores(*, same: Function, half: Function, bfloat: Function) -> Function:
         scores = getattr(args[0], "dtype", args[0])
         chosen = {types.uint16: half, types.int16: bfloat}.get(scores, same)
         if len(args) == 3:
-            return chosen.py_func
-        return lambda *args: chosen(*args)
+            return chosen.py_func  # type: ignore[attr-defined]
+        return lambda *args: chosen(*args)  # noqa: PLW0108 - Numba takes no compiled function here
 
     return pick  # type: ignore[return-value]

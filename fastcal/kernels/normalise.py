@@ -41,7 +41,7 @@ def _put_halves(target, source, factor, start, n, offset, streaming):
 
 
 put = by_scores(same=_put_floats, half=_put_halves, bfloat=_put_halves)
-put.__doc__ = """``put(target, source, factor, start, n, offset, streaming)``: target[start : start + n] = source * factor.
+put.__doc__ = """``put(target, source, factor, start, n, offset, streaming)``: target[start:][:n] = source[:n] * factor.
 
 With ``streaming``, past the caches; ``offset`` then says how many elements before ``target`` a cache line begins.
 """

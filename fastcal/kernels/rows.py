@@ -78,7 +78,7 @@ def empty_block(dtype: np.dtype, *, wide: bool) -> np.ndarray:
 
 
 def divisor(temperature: float, dtype: np.dtype) -> tuple[np.floating, np.floating, np.floating]:
-    """How to divide by T: 1 / T rounded to ``dtype``, what that rounding lost, and the d whose e^(d / T) counts as 0."""
+    """How to divide by T: 1 / T rounded to ``dtype``, what that lost, and the d whose e^(d / T) counts as 0."""
     real = dtype.type
     inverse = real(1 / temperature)
     rest = (1 - Fraction(temperature) * Fraction(float(inverse))) / Fraction(temperature)

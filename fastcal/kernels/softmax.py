@@ -40,7 +40,7 @@ from .rows import SUM_C as SQUARES
 
 @inner
 def add(values, upcoming, start, stop, inverse_t, rest_t, lowest, squares, width, block):
-    """Add e, e d and, if wanted, e^2 of the pairs of lines from ``start`` to ``stop`` to the sums; the maximum is hidden.
+    """Add e, e d and, if wanted, e^2 of the pairs of lines from ``start`` to ``stop``; the maximum is hidden.
 
     All are lifted (see ``exp_lifted``), e^2 as e is.
     """

@@ -1,4 +1,4 @@
-"""Row by row: softmax, log-softmax, log-sum-exp and entropy along any axis, and what one pass says of each prediction."""
+"""Row by row: softmax, log-softmax, log-sum-exp, entropy along any axis, and what one pass says of a prediction."""
 
 from __future__ import annotations
 
@@ -9,14 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from fastcal import kernels
-
 from .. import memory
 from ..arrays import Array, DataError, probability_problem
-from ..rowwise import Axis, Box, RowScores, check_reduced, divisor, give_back, result_like, row_scores, run
-
-# A result larger than this is stored past the caches, which could not hold it until somebody reads it.
-STREAMED_BYTES = 1 << 25
+from ..rowwise import Axis, RowScores, check_reduced, divisor, give_back, result_like, row_scores, run
+from . import row_workers
 
 
 @dataclass(frozen=True)
@@ -44,8 +40,8 @@ def softmax(
     Of the logits' shape and type: float64, float32, float16 or bfloat16 (an ml_dtypes array, a torch tensor on the CPU,
     or its bits as uint16 with ``dtype="bfloat16"``; the result has the bits, unless an ml_dtypes array came), float64
     for integers. Half floats are computed in float32 and rounded once. A logit of -inf has probability 0, a single
-    +inf probability 1; two of them, NaN, a masked logit, or nothing but -inf make the row NaN. Within 4 ulp plus 0.6
-    ulp a unit of (max z - z_k) / T.
+    +inf probability 1; two of them, NaN, a masked logit, or nothing but -inf make the row NaN. A difference of logits
+    beyond their precision's range counts as infinite. Within 4 ulp plus 0.6 ulp a unit of (max z - z_k) / T.
 
     ``out`` takes the result: an array of its shape and dtype, which may be ``logits`` itself. Raises ValueError or
     TypeError for a temperature that is not positive and finite, and for axes, dtypes or an ``out`` that do not fit.
@@ -54,10 +50,11 @@ def softmax(
     >>> fc.softmax([[0.0, 0.0], [1.0, 3.0]]).round(4).tolist()
     [[0.5, 0.5], [0.1192, 0.8808]]
     """
-    if axis == -1 and out is None and _is_small(logits):
+    plain = type(axis) is int and axis == -1 and out is None and dtype is None and n_threads is None
+    if plain and _is_small(logits):
         return _small_softmax(logits, temperature)
     scores = row_scores("logits", logits, axis, dtype)
-    return _normalised(scores, temperature, out, _Softmax, n_threads)
+    return _normalised(scores, temperature, out, row_workers.Softmax, n_threads)
 
 
 def log_softmax(
@@ -74,11 +71,12 @@ def log_softmax(
     Computed as (z_k - max z) / T - log1p(sum of the others), so that the -1e-9 of a confident row is not 0.
 
     >>> import fastcal as fc
-    >>> fc.log_softmax([0.0, 30.0]).tolist()
-    [-30.000000000000092, -9.357622968839298e-14]
+    >>> certain = fc.log_softmax([0.0, 30.0])
+    >>> certain.round(4).tolist(), f"{certain[1]:.3e}"
+    ([-30.0, -0.0], '-9.358e-14')
     """
     scores = row_scores("logits", logits, axis, dtype)
-    return _normalised(scores, temperature, out, _LogSoftmax, n_threads)
+    return _normalised(scores, temperature, out, row_workers.LogSoftmax, n_threads)
 
 
 def logsumexp(
@@ -143,8 +141,8 @@ def entropy(
     """-sum_k p_k log p_k along ``axis``, 0 log 0 = 0, in nats or in units of log ``base`` (Shannon 1948).
 
     float64 or float32, the latter for half floats too; a number for a single row. Rows are taken as they are, not
-    renormalised. A row with NaN is NaN. Raises DataError, a ValueError, for values outside [0, 1] and sums off 1 by more
-    than rounding (see the README), ValueError for a base that is not positive or is 1.
+    renormalised. A row with NaN is NaN. Raises DataError, a ValueError, for values outside [0, 1] and sums off 1 by
+    more than rounding (see the README), ValueError for a base that is not positive or is 1.
 
     >>> import fastcal as fc
     >>> fc.entropy([[0.5, 0.5], [1.0, 0.0]], base=2).tolist()
@@ -161,7 +159,7 @@ def entropy(
     values = memory.empty((outer, inner), scores.real)
     if out is not None:
         check_reduced(out, _reduced_shape(scores, keepdims), scores.real, scores)
-    workers = run(scores, _row_bytes(scores), lambda: _Entropy(scores, unit, values), n_threads)
+    workers = run(scores, _row_bytes(scores), lambda: row_workers.Entropy(scores, unit, values), n_threads)
     bad = [worker.bad for worker in workers if worker.bad is not None]
     if bad:
         raise _fault(scores, min(bad))
@@ -189,12 +187,12 @@ def _is_small(logits: Any) -> bool:
 def _small_softmax(logits: Array, temperature: float) -> Array:
     """softmax along the last axis in the caller's thread, in scratch that the thread keeps: 4 us a call, not 40."""
     rows = logits.reshape(-1, logits.shape[-1])
-    divided = divisor(_number(temperature), logits.dtype)
+    divided = divisor(temperature, logits.dtype)
     rows.flags.writeable = False
     out = np.empty(logits.shape, logits.dtype)
     key = logits.dtype, rows.shape[1]
     if getattr(_scratch, "key", None) != key:
-        _scratch.worker = _Softmax(row_scores("logits", np.empty_like(rows)), divided, None)
+        _scratch.worker = row_workers.Softmax(row_scores("logits", np.empty_like(rows)), divided, None)
         _scratch.key = key
     worker = _scratch.worker
     worker.arguments = divided
@@ -203,26 +201,21 @@ def _small_softmax(logits: Array, temperature: float) -> Array:
 
 
 def _normalised(
-    scores: RowScores, temperature: float, out: Array | None, worker: type[_Worker], n_threads: int | None
+    scores: RowScores, temperature: float, out: Array | None, worker: type[row_workers.Worker], n_threads: int | None
 ) -> Any:
-    divided = divisor(_number(temperature), scores.real)
-    out, filled = result_like(scores, out)
+    divided = divisor(temperature, scores.real)
+    given, (out, filled) = out, result_like(scores, out)
     if filled.size:
         run(scores, 2 * _row_bytes(scores), lambda: worker(scores, divided, filled), n_threads)
     give_back(scores, out, filled)
-    return out if out.ndim else out[()]
-
-
-def _number(temperature: Any) -> Any:
-    """A temperature that can be looked up; whether it is one is for :func:`divisor` to say."""
-    return temperature.item() if isinstance(temperature, np.generic) else temperature
+    return out if out.ndim or given is not None else out[()]
 
 
 def _summary(scores: RowScores, temperature: float, n_threads: int | None) -> SoftmaxSummary:
-    divided = divisor(_number(temperature), scores.real)
+    divided = divisor(temperature, scores.real)
     outer, _, inner = scores.values.shape
     columns = [memory.empty((outer, inner), dtype) for dtype in (np.dtype(np.int64), *[scores.real] * 4)]
-    run(scores, _row_bytes(scores) + 24, lambda: _Summary(scores, divided, columns), n_threads)
+    run(scores, _row_bytes(scores) + 24, lambda: row_workers.Summary(scores, divided, columns), n_threads)
     return SoftmaxSummary(*(column.reshape(scores.lead) for column in columns))
 
 
@@ -246,10 +239,6 @@ def _row_bytes(scores: RowScores) -> int:
     return scores.n_classes * scores.taken_as.itemsize + 8
 
 
-def _tolerances(scores: RowScores) -> tuple[float, float]:
-    return 1e-4, 1e-2 if scores.taken_as.kind != "f" else 1e-3
-
-
 def _fault(scores: RowScores, row: int) -> DataError:
     """What is wrong with a row of probabilities."""
     outer, inner = divmod(row, scores.values.shape[2])
@@ -258,155 +247,10 @@ def _fault(scores: RowScores, row: int) -> DataError:
         values = values.view(np.float16)
     elif scores.taken_as == np.int16:
         values = (values.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
-    problem, where = probability_problem(values.astype(np.float64), *_tolerances(scores), rows=True)
+    problem, where = probability_problem(values.astype(np.float64), *row_workers.tolerances(scores), rows=True)
     place = list(scores.place(row))
     if where is not None:
         inside = np.unravel_index(where, [scores.given.shape[axis] for axis in scores.axes])
         for axis, index in zip(scores.axes, inside, strict=True):
             place.insert(axis, int(index))
     return DataError(scores.argument, tuple(place), problem)
-
-
-class _Worker:
-    """Runs a pair of kernels, for narrow and for wide rows, on boxes of rows; one thread's scratch."""
-
-    def __init__(self, scores: RowScores, kernel_arguments: tuple[Any, ...], target: Any) -> None:
-        rows = kernels.rows
-        self.scores = scores
-        self.arguments = kernel_arguments
-        self.target = target
-        self.is_wide = scores.n_classes > rows.NARROW
-        n_lines = 8 * rows.LANES if self.is_wide else (scores.n_classes + 8) * rows.BLOCK
-        self.lines = _with_view(rows.scratch(n_lines, scores.real))
-        self.block = rows.empty_block(scores.real, wide=self.is_wide)
-        self.allocate()
-
-    def allocate(self) -> None:
-        """More scratch."""
-
-    def floats(self) -> tuple[Array, Array]:
-        """Where wide rows of half floats are widened to."""
-        n = self.scores.n_classes if self.is_wide and self.scores.taken_as.kind != "f" else 0
-        return _with_view(kernels.rows.scratch(n, self.scores.real))
-
-    def terms(self) -> Array:
-        """One number a class, with room for what fills a row up."""
-        return kernels.rows.scratch(
-            self.scores.n_classes + 8 * kernels.rows.LANES if self.is_wide else self.lines[0].size, self.scores.real
-        )
-
-    def __call__(self, box: Box) -> None:
-        self.work(self.scores.rows(box), box)
-
-    def work(self, rows: Array, box: Box) -> None:
-        """Work on the rows of a box."""
-        raise NotImplementedError
-
-
-def _with_view(scratch: Array) -> tuple[Array, Array]:
-    """Scratch and a read-only view of it, which is of the same type as rows are."""
-    view = scratch.view()
-    view.flags.writeable = False
-    return scratch, view
-
-
-class _Filling(_Worker):
-    """Fills (outer, K, inner) arrays."""
-
-    def work(self, rows: Array, box: Box) -> None:
-        part = self.target[box]
-        direct = part.flags.c_contiguous and part.flags.aligned and part.shape[2] == 1
-        filled = part if direct else np.empty(rows.shape, self.scores.result)
-        flat = filled.reshape(-1).view(self.scores.taken_as)
-        self.fill(rows, flat, direct and self.target.nbytes > STREAMED_BYTES)
-        if not direct:
-            part[...] = filled.reshape(part.shape[0], part.shape[2], -1).transpose(0, 2, 1)
-
-    def fill(self, rows: Array, flat: Array, streaming: bool) -> None:
-        """Results of rows (n, K) into ``flat`` (n * K,)."""
-        raise NotImplementedError
-
-
-class _Softmax(_Filling):
-    def allocate(self) -> None:
-        self.powers = self.terms()
-        self.widened = self.floats()
-        self.empty = self.block.copy()
-
-    def fill(self, rows: Array, flat: Array, streaming: bool) -> None:
-        normalise = kernels.normalise
-        offset = flat.ctypes.data % kernels.rows.LINE // flat.itemsize if streaming else 0
-        end = offset, streaming, flat
-        if self.scores.n_classes == 2:
-            kernels.pairs.softmax(rows.reshape(-1), *self.arguments, flat.dtype.type(0), flat)
-        elif self.is_wide:
-            normalise.wide(rows, *self.arguments, *self.widened, *self.lines, self.powers, self.block, *end)
-        else:
-            normalise.narrow(rows, *self.arguments, self.empty, *self.lines, self.powers, self.block, *end)
-
-
-class _Sums(_Worker):
-    """Has the sums of a row, see kernels/gather.py, in ``self.sums``."""
-
-    def allocate(self) -> None:
-        self.widened = self.floats()
-        self.empty = kernels.rows.empty_block(self.scores.real, wide=False)
-        self.sums = np.empty((0, self.empty.size), self.scores.real)
-
-    def gather(self, rows: Array) -> None:
-        n_blocks = -(-len(rows) // kernels.rows.BLOCK)
-        if len(self.sums) != n_blocks:
-            self.sums = kernels.rows.scratch(n_blocks * self.empty.size, self.scores.real).reshape(n_blocks, -1)
-        self.sums[...] = self.empty
-        if self.is_wide:
-            lanes = *self.widened, *self.lines, self.block
-            kernels.gather.wide(rows, True, False, *self.arguments, *lanes, self.sums)
-        else:
-            kernels.gather.narrow(rows, True, False, *self.arguments, *self.lines, self.sums)
-
-
-class _LogSoftmax(_Sums, _Filling):
-    def fill(self, rows: Array, flat: Array, streaming: bool) -> None:
-        self.gather(rows)
-        kernels.normalise.logs(rows, self.arguments[0], self.sums, flat)
-
-
-class _Summary(_Sums):
-    def work(self, rows: Array, box: Box) -> None:
-        columns = [column[box[0], box[2]] for column in self.target]
-        flat = [c.reshape(-1) if c.flags.c_contiguous else np.empty(c.size, c.dtype) for c in columns]
-        if self.scores.n_classes == 2:
-            kernels.pairs.summary(rows.reshape(-1), *self.arguments, *flat)
-        else:
-            self.gather(rows)
-            kernels.summary.write(rows, *self.arguments, self.sums, *flat)
-        for column, values in zip(columns, flat, strict=True):
-            if not column.flags.c_contiguous:
-                column[...] = values.reshape(column.shape)
-
-
-class _Entropy(_Worker):
-    """``target`` (outer, inner); ``bad`` is the first row that is no distribution."""
-
-    def __init__(self, scores: RowScores, unit: float, target: Array) -> None:
-        super().__init__(scores, (scores.real.type(unit), *_tolerances(scores)), target)
-        self.bad: int | None = None
-
-    def allocate(self) -> None:
-        self.values = self.terms()
-        self.widened = self.floats()
-
-    def work(self, rows: Array, box: Box) -> None:
-        faults = np.zeros(kernels.rows.N_FAULTS, np.int64)
-        faults[kernels.rows.FIRST_BAD] = kernels.rows.NONE_YET
-        out = np.empty(len(rows), self.scores.real)
-        end = self.values, self.block, faults, out
-        if self.is_wide:
-            kernels.entropy.wide(rows, *self.arguments, *self.widened, *self.lines, *end)
-        else:
-            kernels.entropy.narrow(rows, *self.arguments, *self.lines, *end)
-        part = self.target[box[0], box[2]]
-        part[...] = out.reshape(part.shape)
-        if faults[kernels.rows.N_BAD] and self.bad is None:
-            outer, inner = divmod(int(faults[kernels.rows.FIRST_BAD]), part.shape[1])
-            self.bad = (box[0].start + outer) * self.target.shape[1] + (box[2].start or 0) + inner
