@@ -161,3 +161,12 @@ def test_float32_and_float64_agree_to_rounding():
     double = fc.Evaluation(from_logits=True).update(labels, logits.astype(float)).compute()
     for name in ("accuracy", "nll", "brier", "entropy", "confidence", "ece"):
         assert single[name] == pytest.approx(double[name], rel=2e-6)
+
+
+def test_a_row_with_nan_needs_no_label():
+    logits = np.zeros((5, 3))
+    logits[2, 1] = np.nan
+    none = arrays.LabelColumn("", np.empty(0, np.int64), np.dtype(np.int64))
+    found = Rows(replace(arrays.predictions(np.zeros(5, int), logits, from_logits=True), labels=none))
+    found.fill(0, 5)
+    assert (found.prediction < 0).tolist() == [False, False, True, False, False]
