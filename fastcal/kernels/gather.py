@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 
 from . import probabilities, softmax
-from .elementary import lost
 from .halves import floats_of, widen
 from .jit import inner, kernel
 from .rows import (
@@ -122,28 +121,20 @@ def fold_top(lanes):
 
 @inner
 def total(lanes, place, rest):
-    """The sum of the LANES partial results at ``place``, and of what was lost of them at ``rest``, rounded once."""
+    """The sum of the LANES partial results at ``place``, and of what was lost of them at ``rest``."""
     quarter = LANES // 4
     for i in range(quarter):
-        a = lanes[place + i]
-        b = lanes[place + quarter + i]
-        c = lanes[place + 2 * quarter + i]
-        d = lanes[place + 3 * quarter + i]
-        near = a + b
-        far = c + d
-        both = near + far
-        short = (lost(a, -b, near) + lost(c, -d, far)) + lost(near, -far, both)
-        short += (lanes[rest + i] + lanes[rest + quarter + i]) + lanes[rest + 2 * quarter + i]
-        lanes[place + i] = both
-        lanes[rest + i] = short + lanes[rest + 3 * quarter + i]
-    whole = lanes[place]
-    short = lanes[rest]
-    for i in range(1, quarter):
-        x = lanes[place + i]
-        new = whole + x
-        short += lost(whole, -x, new) + lanes[rest + i]
-        whole = new
-    return whole + short
+        a = lanes[place + i] + lanes[rest + i]
+        b = lanes[place + quarter + i] + lanes[rest + quarter + i]
+        c = lanes[place + 2 * quarter + i] + lanes[rest + 2 * quarter + i]
+        d = lanes[place + 3 * quarter + i] + lanes[rest + 3 * quarter + i]
+        lanes[place + i] = (a + b) + (c + d)
+    even = lanes[place]
+    odd = lanes[place + 1]
+    for i in range(2, quarter, 2):
+        even += lanes[place + i]
+        odd += lanes[place + i + 1]
+    return even + odd
 
 
 @inner
@@ -152,7 +143,7 @@ def fold_sums(lanes, from_logits, squares, block, i):
     block[MAXIMUM + i] = lanes[MAXIMUM]
     block[SECOND + i] = lanes[SECOND]
     block[ARGMAX + i] = lanes[ARGMAX]
-    for place in range(SUM_A, SUM_C + BLOCK if squares else SUM_C, BLOCK):
+    for place in range(SUM_A, SUM_C if squares is None else SUM_C + BLOCK, BLOCK):
         block[place + i] = total(lanes, place, place + (LOST_A - SUM_A))
     if not from_logits:
         lowest = lanes[LOWEST]
@@ -194,6 +185,7 @@ def turn(scores, first, lines):
 def narrow(scores, from_logits, squares, inverse_t, rest_t, lowest, lines, lines_read, work):
     """Gather the sums of narrow rows into ``work``, which comes empty.
 
+    ``squares`` is True where the sums of squares are wanted, else None.
     ``lines_read`` is a read-only view of the scratch ``lines`` (NARROW * BLOCK,): rows are read-only too, and one type
     of line means one compilation.
     """

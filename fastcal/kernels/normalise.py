@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from .elementary import LOWERED, exp_lifted, log1p, lost
-from .gather import highest, total, turn
+from .gather import highest, turn
 from .halves import floats_of, narrowed, widen
 from .intrinsics import LINE, prefetch, stream
 from .jit import by_scores, inner, kernel
@@ -132,7 +132,33 @@ def add_up(values, stop, lanes):
             before = lanes[TOTAL + i]
             new = before + x
             lanes[TOTAL + i] = new
-            lanes[LOST_A + i] += lost(before, -x, new) + lost(e, -e2, x)
+            lanes[LOST_A + i] += lost(before, -x, new)
+
+
+@inner
+def total_rounded_once(lanes, place, rest):
+    """The sum of the LANES partial results at ``place``, and of what was lost of them at ``rest``, rounded once."""
+    quarter = LANES // 4
+    for i in range(quarter):
+        a = lanes[place + i]
+        b = lanes[place + quarter + i]
+        c = lanes[place + 2 * quarter + i]
+        d = lanes[place + 3 * quarter + i]
+        near = a + b
+        far = c + d
+        both = near + far
+        short = (lost(a, -b, near) + lost(c, -d, far)) + lost(near, -far, both)
+        short += (lanes[rest + i] + lanes[rest + quarter + i]) + lanes[rest + 2 * quarter + i]
+        lanes[place + i] = both
+        lanes[rest + i] = short + lanes[rest + 3 * quarter + i]
+    whole = lanes[place]
+    short = lanes[rest]
+    for i in range(1, quarter):
+        x = lanes[place + i]
+        new = whole + x
+        short += lost(whole, -x, new) + lanes[rest + i]
+        whole = new
+    return whole + short
 
 
 @inner
@@ -219,7 +245,7 @@ def wide(
         row_powers(row, upcoming, m, whole, inverse_t, rest_t, lowest, turned, start)
         row_powers(lines_read, lines_read, m, np.int64(2 * LANES), inverse_t, rest_t, lowest, turned, whole)
         add_up(turned, n_classes, lanes)
-        s = total(lanes, np.int64(TOTAL), np.int64(LOST_A))
+        s = total_rounded_once(lanes, np.int64(TOTAL), np.int64(LOST_A))
         if s > 0:
             put(out, turned, real(1) / s, n * n_classes, n_classes, offset, streaming)
         else:

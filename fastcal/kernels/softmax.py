@@ -42,7 +42,8 @@ from .rows import SUM_C as SQUARES
 def add(values, upcoming, start, stop, inverse_t, rest_t, lowest, squares, width, block):
     """Add e, e d and, if wanted, e^2 of the pairs of lines from ``start`` to ``stop``; the maximum is hidden.
 
-    All are lifted (see ``exp_lifted``), e^2 as e is.
+    All are lifted (see ``exp_lifted``), e^2 as e is. ``squares`` is None where e^2 is not wanted: a type, for which
+    Numba compiles a loop without them.
     """
     lower = block.dtype.type(LOWERED)
     per_line = LINE // upcoming.itemsize
@@ -67,7 +68,7 @@ def add(values, upcoming, start, stop, inverse_t, rest_t, lowest, squares, width
             new = total + x
             block[SLOPE + i] = new
             block[SLOPE_LOST + i] += x - (new - total)
-            if squares:
+            if squares is not None:
                 block[SQUARES + i] += e * (e * lower) + e2 * (e2 * lower)
 
 

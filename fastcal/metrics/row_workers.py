@@ -123,9 +123,9 @@ class Sums(Worker):
         self.sums[...] = self.empty
         if self.is_wide:
             lanes = *self.widened, *self.lines, self.block
-            kernels.gather.wide(rows, True, False, *self.arguments, *lanes, self.sums)
+            kernels.gather.wide(rows, True, None, *self.arguments, *lanes, self.sums)
         else:
-            kernels.gather.narrow(rows, True, False, *self.arguments, *self.lines, self.sums)
+            kernels.gather.narrow(rows, True, None, *self.arguments, *self.lines, self.sums)
 
 
 class LogSoftmax(Sums, Filling):
