@@ -127,6 +127,10 @@ def _of_scores(function):
     return call
 
 
+def _in_float64(function):
+    return _of_scores(lambda scores: function(scores.astype(float)))
+
+
 def _evaluation(y_true, scores, *, from_logits, sample_weight):
     return fc.Evaluation(from_logits=from_logits).update(y_true, scores, sample_weight=sample_weight).compute()
 
@@ -195,7 +199,7 @@ TABLE = [
         "softmax",
         "softmax",
         _of_scores(fc.softmax),
-        _of_scores(oracle.softmax),
+        _in_float64(oracle.softmax),
         peers.row_by_row(peers.torch_softmax, peers.scipy_softmax, LOGITS),
         takes=LOGITS,
         weights=False,
@@ -205,7 +209,7 @@ TABLE = [
         "log_softmax",
         "log softmax",
         _of_scores(fc.log_softmax),
-        _of_scores(oracle.log_softmax),
+        _in_float64(oracle.log_softmax),
         peers.row_by_row(peers.torch_log_softmax, peers.scipy_log_softmax, LOGITS),
         takes=LOGITS,
         weights=False,
@@ -215,7 +219,7 @@ TABLE = [
         "logsumexp",
         "log-sum-exp",
         _of_scores(fc.logsumexp),
-        _of_scores(oracle.logsumexp),
+        _in_float64(oracle.logsumexp),
         peers.row_by_row(peers.torch_logsumexp, peers.scipy_logsumexp, LOGITS),
         takes=LOGITS,
         weights=False,
@@ -225,7 +229,7 @@ TABLE = [
         "entropy",
         "entropy",
         _of_scores(fc.entropy),
-        _of_scores(oracle.entropy_of_rows),
+        _in_float64(oracle.entropy_of_rows),
         peers.row_by_row(peers.torch_entropy, peers.scipy_entropy, ROWS),
         takes=ROWS,
         weights=False,
