@@ -1,7 +1,8 @@
 """Memory of large results, used again: pages new to a process cost more than the arithmetic that fills them.
 
 A result of 200 MB takes 15 ms to compute and as long again for the system to find and clear its pages. So the memory of
-a large result, when nothing refers to it any more, is kept for the next one: at most ``KEPT_BYTES``, the latest first.
+a large result, when nothing refers to it any more, is kept for the next one, the latest first: ``FASTCAL_KEEP_MB``
+megabytes at most, 512 by default, none with 0.
 """
 
 from __future__ import annotations

@@ -86,27 +86,18 @@ class RowScores:
         return tuple(int(i) for i in np.unravel_index(row, self.lead)) if self.lead else ()
 
 
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))  # native ones
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))  # native ones
 
 
 def row_scores(argument: str, scores: Any, axis: Axis = -1, dtype: str | None = None) -> RowScores:
     """Any array-like of real numbers; ``dtype="bfloat16"`` says that uint16 are the bits of bfloat16."""
     given, bits = _given(argument, scores, dtype)
     values: Any = given
-    if (
-        type(axis) is int
-        and axis == -1
-        and given.dtype in _FLOATS
-        and given.ndim
-        and 0 < given.shape[-1] <= MAX_CLASSES
-    ):
+    if type(axis) is int and axis == -1 and given.dtype in FLOATS and given.ndim and 0 < given.shape[-1] <= MAX_CLASSES:
         values = given.reshape(-1, given.shape[-1], 1)  # what follows would take 10 us
         return RowScores(argument, values, given.dtype, given.dtype, given, (given.ndim - 1,))
     axes = _axes(argument, axis, given.ndim)
-    if given.ndim == 0:
-        values = given.reshape(1)
-    elif axes and axes != tuple(range(axes[0], axes[-1] + 1)):
-        values = np.moveaxis(given, axes, range(given.ndim - len(axes), given.ndim))
+    values = given.reshape(1) if given.ndim == 0 else _side_by_side(given, axes)
     first = axes[0] if values is given and axes else values.ndim - max(len(axes), 1)
     stop = first + max(len(axes), 1)
     outer, n_classes, inner = (math.prod(part) for part in np.split(np.array(values.shape), [first, stop]))
@@ -166,6 +157,13 @@ def _axes(argument: str, axis: Axis, n_dims: int) -> tuple[int, ...]:
     return axes
 
 
+def _side_by_side(array: Array, axes: tuple[int, ...]) -> Array:
+    """The array if its axes are neighbours, in order; else a view of it with them at the end."""
+    if not axes or axes == tuple(range(axes[0], axes[-1] + 1)):
+        return array
+    return np.moveaxis(array, axes, range(array.ndim - len(axes), array.ndim))
+
+
 def result_like(scores: RowScores, out: Any) -> tuple[Array, Array]:
     """A result of the scores' shape, ``out`` or new, and (outer, K, inner) to be filled: a view of it, or not."""
     if out is None:
@@ -173,11 +171,7 @@ def result_like(scores: RowScores, out: Any) -> tuple[Array, Array]:
     else:
         _check_out(out, scores.given.shape, scores.result)
         _check_overlap(out, scores)
-    moved = out
-    first = scores.axes[0] if scores.axes else 0
-    if scores.axes and scores.axes != tuple(range(first, first + len(scores.axes))):
-        moved = np.moveaxis(out, scores.axes, range(out.ndim - len(scores.axes), out.ndim))
-    filled = moved.reshape(scores.values.shape)
+    filled = _side_by_side(out, scores.axes).reshape(scores.values.shape)
     if filled.size and not np.may_share_memory(filled, out):
         filled = np.empty(scores.values.shape, scores.result)
     return out, filled
@@ -186,9 +180,7 @@ def result_like(scores: RowScores, out: Any) -> tuple[Array, Array]:
 def give_back(scores: RowScores, out: Array, filled: Array) -> None:
     """Copy what was filled to ``out``, unless it is a view of it."""
     if filled.size and not np.may_share_memory(filled, out):
-        moved = np.moveaxis(out, scores.axes, range(out.ndim - len(scores.axes), out.ndim))
-        in_order = scores.axes == tuple(range(scores.axes[0], scores.axes[-1] + 1))
-        target = out if in_order else moved
+        target = _side_by_side(out, scores.axes)
         target[...] = filled.reshape(target.shape)
 
 

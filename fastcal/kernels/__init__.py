@@ -20,11 +20,11 @@ if TYPE_CHECKING:
         halves,
         intrinsics,
         normalise,
-        pairs,
         probabilities,
         rows,
         softmax,
         summary,
+        two_classes,
     )
 
 __all__ = [
@@ -36,11 +36,11 @@ __all__ = [
     "halves",
     "intrinsics",
     "normalise",
-    "pairs",
     "probabilities",
     "rows",
     "softmax",
     "summary",
+    "two_classes",
 ]
 
 

@@ -196,6 +196,18 @@ times LOWERED they are sums of e^(d / T), and ratios of them need not even that.
 
 
 @inner
+def larger(a, b):
+    """The larger number; where one is NaN, the first."""
+    return b if b > a else a
+
+
+@inner
+def smaller(a, b):
+    """The smaller number; where one is NaN, the first."""
+    return b if b < a else a
+
+
+@inner
 def lost(z, m, d):
     """What the rounded difference ``d`` of z and m is short of z - m, exactly (TwoSum, Knuth 1969)."""
     taken = z - d

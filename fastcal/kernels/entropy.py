@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .elementary import log1p, log_normal
+from .elementary import larger, log1p, log_normal, smaller
 from .gather import highest, total, turn
 from .halves import floats_of
 from .intrinsics import LINE, prefetch
@@ -92,16 +92,6 @@ def add_up(probs, start, values, place, stop, width, block):
 
 
 @inner
-def larger(a, b):
-    return b if b > a else a
-
-
-@inner
-def smaller(a, b):
-    return b if b < a else a
-
-
-@inner
 def judge(row, sums, highest_p, lowest_p, tolerance, sum_tolerance, faults):
     """Count a row that is no distribution for other reasons than NaN."""
     over = np.float64(highest_p) > 1.0 + tolerance or np.float64(lowest_p) < -tolerance
@@ -140,7 +130,7 @@ def narrow(probs, unit, tolerance, sum_tolerance, lines, lines_read, values, blo
 
 @kernel
 def wide(probs, unit, tolerance, sum_tolerance, floats, floats_read, lines, lines_read, values, lanes, faults, out):
-    """Rows (N, K), K > NARROW. Scratch: ``floats`` (K,) for half floats, ``values`` (K + 2 LANES,), ``lines``."""
+    """Rows (N, K), K > NARROW. Scratch: ``floats`` (K,) for half floats, ``values`` (K + 8 LANES,), ``lines``."""
     real = lanes.dtype.type
     n_classes = probs.shape[1]
     whole = n_classes - n_classes % (8 * LANES)

@@ -1,4 +1,4 @@
-"""The one decorator behind every kernel: each option of Numba is decided here.
+"""The decorators behind every kernel: each option of Numba is decided here.
 
 Kernels are serial, release the GIL, and are cached on disk. Threads come from the engine, never from
 ``parallel=True``: a serial kernel compiles five times faster and two Python threads over two halves of the
@@ -112,7 +112,7 @@ def by_scores(*, same: Function, half: Function, bfloat: Function) -> Function:
     def _typed(*args):
         scores = getattr(args[0], "dtype", args[0])
         chosen = {types.uint16: half, types.int16: bfloat}.get(scores, same)
-        if len(args) == 3:
+        if len(args) == 3:  # `floats_of`, which returns an argument: Numba must see that it is one
             return chosen.py_func  # type: ignore[attr-defined]
         return lambda *args: chosen(*args)  # noqa: PLW0108 - Numba takes no compiled function here
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .elementary import LOWERED, exp_lifted, log1p, lost
+from .elementary import LOWERED, exp_lifted, larger, log1p, lost
 from .gather import highest, turn
 from .halves import floats_of, narrowed, widen
 from .intrinsics import LINE, prefetch, stream
@@ -79,16 +79,8 @@ def maximum(values, start, stop, width, block):
     """Take the pairs of lines from ``start`` to ``stop`` into MAXIMUM; NaN is passed over."""
     for offset in range(start, stop, 2 * width):
         for i in range(width):
-            a = values[np.uintp(offset + i)]
-            b = values[np.uintp(offset + width + i)]
-            a = b if b > a else a
-            m = block[MAXIMUM + i]
-            block[MAXIMUM + i] = a if a > m else m
-
-
-@inner
-def larger(a, b):
-    return b if b > a else a
+            m = larger(values[np.uintp(offset + i)], values[np.uintp(offset + width + i)])
+            block[MAXIMUM + i] = larger(block[MAXIMUM + i], m)
 
 
 @inner
@@ -111,8 +103,11 @@ def row_maximum(row, stop, lanes):
 
 @inner
 def row_powers(values, upcoming, m, n, inverse_t, rest_t, lowest, into, start):
-    """Write the lifted e of ``n`` logits. (One long loop: the constants of e^x stay in registers, 0.19 ns a logit
-    where the loop over pairs of lines takes 0.29.)"""
+    """Write the lifted e of ``n`` logits.
+
+    In long loops the constants of e^x stay in registers: a third faster than pair by pair (0.19 against 0.29 ns a
+    logit, before differences were compensated; 0.31 since).
+    """
     per_line = LINE // upcoming.itemsize
     for offset in range(0, n, STRETCH):
         for k in range(offset, offset + STRETCH, per_line):
@@ -122,13 +117,11 @@ def row_powers(values, upcoming, m, n, inverse_t, rest_t, lowest, into, start):
 
 
 @inner
-def add_up(values, stop, lanes):
+def add_powers(values, stop, lanes):
     """Add pairs of lines of a wide row to TOTAL."""
     for offset in range(0, stop, 2 * LANES):
         for i in range(LANES):
-            e = values[np.uintp(offset + i)]
-            e2 = values[np.uintp(offset + LANES + i)]
-            x = e + e2
+            x = values[np.uintp(offset + i)] + values[np.uintp(offset + LANES + i)]
             before = lanes[TOTAL + i]
             new = before + x
             lanes[TOTAL + i] = new
@@ -179,21 +172,22 @@ def certain(row, out, start):
 
 
 @kernel
-def narrow(scores, inverse_t, rest_t, lowest, empty, lines, lines_read, turned, block, offset, streaming, out):
+def narrow(scores, inverse_t, rest_t, lowest, lines, lines_read, turned, block, offset, streaming, out):
     """softmax of rows (N, K), K <= NARROW, into ``out`` (N * K,).
 
-    Scratch: ``lines`` and ``turned`` (NARROW * BLOCK,), ``block``, which begins as ``empty``.
+    Scratch: ``lines`` and ``turned`` (NARROW * BLOCK,), ``block``.
     """
     n_classes = scores.shape[1]
     n_rows = scores.shape[0]
     start = np.int64(0)
     stop = (n_classes + 1) // 2 * 2 * BLOCK
-    one = block.dtype.type(1)
+    real = block.dtype.type
+    one = real(1)
     for first in range(0, n_rows, BLOCK):
         for i in range(BLOCK):
-            block[MAXIMUM + i] = empty[MAXIMUM + i]
-            block[TOTAL + i] = empty[TOTAL + i]
-            block[LOST_A + i] = empty[LOST_A + i]
+            block[MAXIMUM + i] = -np.inf
+            block[TOTAL + i] = real(0)
+            block[LOST_A + i] = real(0)
         turn(scores, first, lines)
         maximum(lines_read, start, stop, BLOCK, block)
         powers(lines_read, start, stop, inverse_t, rest_t, lowest, BLOCK, turned, block)
@@ -244,7 +238,7 @@ def wide(
         m = highest(lanes, np.int64(MAXIMUM))
         row_powers(row, upcoming, m, whole, inverse_t, rest_t, lowest, turned, start)
         row_powers(lines_read, lines_read, m, np.int64(2 * LANES), inverse_t, rest_t, lowest, turned, whole)
-        add_up(turned, n_classes, lanes)
+        add_powers(turned, n_classes, lanes)
         s = total_rounded_once(lanes, np.int64(TOTAL), np.int64(LOST_A))
         if s > 0:
             put(out, turned, real(1) / s, n * n_classes, n_classes, offset, streaming)

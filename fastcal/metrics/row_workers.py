@@ -91,7 +91,6 @@ class Softmax(Filling):
         """Scratch of this worker's own."""
         self.powers = self.terms()
         self.widened = self.floats()
-        self.empty = self.block.copy()
 
     def fill(self, rows: Array, flat: Array, streaming: bool) -> None:
         """Results of rows (n, K) into ``flat`` (n * K,)."""
@@ -99,11 +98,11 @@ class Softmax(Filling):
         offset = flat.ctypes.data % kernels.intrinsics.LINE // flat.itemsize if streaming else 0
         end = offset, streaming, flat
         if self.scores.n_classes == 2:
-            kernels.pairs.softmax(rows.reshape(-1), *self.arguments, flat.dtype.type(0), flat)
+            kernels.two_classes.softmax(rows.reshape(-1), *self.arguments, flat.dtype.type(0), flat)
         elif self.is_wide:
             normalise.wide(rows, *self.arguments, *self.widened, *self.lines, self.powers, self.block, *end)
         else:
-            normalise.narrow(rows, *self.arguments, self.empty, *self.lines, self.powers, self.block, *end)
+            normalise.narrow(rows, *self.arguments, *self.lines, self.powers, self.block, *end)
 
 
 class Sums(Worker):
@@ -145,7 +144,7 @@ class Summary(Sums):
         columns = [column[box[0], box[2]] for column in self.target]
         flat = [c.reshape(-1) if c.flags.c_contiguous else np.empty(c.size, c.dtype) for c in columns]
         if self.scores.n_classes == 2:
-            kernels.pairs.summary(rows.reshape(-1), *self.arguments, *flat)
+            kernels.two_classes.summary(rows.reshape(-1), *self.arguments, *flat)
         else:
             self.gather(rows)
             kernels.summary.write(rows, *self.arguments, self.sums, *flat)

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import memory
 from ..arrays import Array, DataError, probability_problem
-from ..rowwise import Axis, RowScores, check_reduced, divisor, give_back, result_like, row_scores, run
+from ..rowwise import FLOATS, Axis, RowScores, check_reduced, divisor, give_back, result_like, row_scores, run
 from . import row_workers
 
 
@@ -112,9 +112,8 @@ def softmax_summary(
     ``logits`` (..., K). With p = softmax(z / T): confidence = max p; margin = the largest p less the next (1 for
     K = 1); entropy = -sum p log p in nats; logsumexp = log sum exp(z / T). In the precision of the input, float32 for
     half. A row with NaN, with two or more +inf or with nothing but -inf is no distribution: its prediction is -1, its
-    logsumexp NaN, +inf or -inf, all else NaN. A difference of
-    logits beyond their precision's range counts as infinite. Raises ValueError for a temperature that is not positive,
-    or that is too far from 1 to divide by.
+    logsumexp NaN, +inf or -inf, all else NaN. A difference of logits beyond their precision's range counts as infinite.
+    Raises ValueError for a temperature that is not positive, or that is too far from 1 to divide by.
 
     >>> import fastcal as fc
     >>> summary = fc.softmax_summary([[0.0, 0.0], [1.0, 3.0]])
@@ -166,7 +165,6 @@ def entropy(
     return _reduced(scores, values.reshape(scores.lead), keepdims, out)
 
 
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 SMALL = 1 << 14
 _scratch = threading.local()
 
@@ -176,8 +174,7 @@ def _is_small(logits: Any) -> bool:
     return (
         type(logits) is np.ndarray
         and 0 < logits.size <= SMALL
-        and logits.dtype in _FLOATS
-        and logits.dtype.isnative
+        and logits.dtype in FLOATS
         and logits.ndim > 0
         and logits.flags.c_contiguous
         and logits.flags.aligned
