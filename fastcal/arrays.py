@@ -10,7 +10,9 @@ place, those of a transposed array, are copied, as NumPy's reshape does.)
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -66,6 +68,11 @@ class Column:
         part.flags.writeable = False  # one type of array, one compilation
         return part
 
+    def sampled(self, stride: int) -> Array:
+        """Every so many-th row, as :meth:`chunk` gives them."""
+        some = dataclasses.replace(self, values=self.values[::stride])
+        return some.chunk(0, len(some.values))
+
 
 @dataclass(frozen=True)
 class LabelColumn(Column):
@@ -83,6 +90,17 @@ class LabelColumn(Column):
         whole = np.require(whole, np.int64, ["C", "A"]).view()
         whole.flags.writeable = False
         return whole
+
+
+@dataclass(frozen=True)
+class BitsColumn(Column):
+    """bfloat16 as its bits in 16-bit integers; the kernels take float32."""
+
+    def chunk(self, start: int, stop: int) -> Array:
+        """See :meth:`Column.chunk`."""
+        part = (self.values[start:stop].view(np.uint16).astype(np.uint32) << np.uint32(16)).view(np.float32)
+        part.flags.writeable = False
+        return part
 
 
 @dataclass(frozen=True)
@@ -192,9 +210,9 @@ def predictions(
         given = array_of("sample_weight", sample_weight)
         if given.shape != lead:
             raise DataError("sample_weight", (), f"has shape {given.shape}, expected {lead}")
-        given = _unmasked("sample_weight", given, "every row needs a weight")
+        given = unmasked("sample_weight", given, "every row needs a weight")
         weights = Column("sample_weight", given.reshape(-1), np.dtype(np.float64))
-    labels = _unmasked("y_true", labels, "every row needs a label")
+    labels = unmasked("y_true", labels, "every row needs a label")
     return Predictions(
         LabelColumn("y_true", labels.reshape(-1), np.dtype(np.int64)),
         _score_column("y_prob", scores),
@@ -209,7 +227,7 @@ def weighable(weights: Any) -> Any:
     return (weights == 0) | ((weights >= LEAST_WEIGHT) & (weights <= MOST_WEIGHT))
 
 
-def _unmasked(argument: str, values: Array, need: str) -> Array:
+def unmasked(argument: str, values: Array, need: str) -> Array:
     if not isinstance(values, np.ma.MaskedArray):
         return values
     masked = np.flatnonzero(np.ma.getmaskarray(values))
@@ -239,6 +257,32 @@ def array_of(argument: str, values: Any) -> Array:
         hint = "; None, text or rows of unequal length make such an array" if array.dtype.kind == "O" else ""
         raise TypeError(f"{argument} has dtype {array.dtype}; expected real numbers{hint}")
     return array
+
+
+def array_or_bits(argument: str, scores: Any, dtype: str | None = None) -> tuple[Array, bool]:
+    """An array, and whether it holds bfloat16 as bits; ``dtype="bfloat16"`` says so of uint16."""
+    if not (dtype is None or (isinstance(dtype, str) and dtype == "bfloat16")):
+        raise ValueError(f"dtype is {dtype!r}; expected None, or 'bfloat16' for its bits as uint16")
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(scores, torch.Tensor):
+        return _from_torch(argument, scores, torch, dtype)
+    if getattr(getattr(scores, "dtype", None), "name", None) == "bfloat16":
+        return (scores if isinstance(scores, np.ma.MaskedArray) else np.asarray(scores)), True
+    given = array_of(argument, scores)
+    if dtype == "bfloat16" and given.dtype != np.uint16:
+        raise TypeError(f"{argument} has dtype {given.dtype}; the bits of bfloat16 are uint16")
+    return given, dtype == "bfloat16"
+
+
+def _from_torch(argument: str, tensor: Any, torch: Any, dtype: str | None) -> tuple[Array, bool]:
+    if tensor.device.type != "cpu":
+        raise TypeError(f"{argument} is on {tensor.device}; call {argument}.cpu() first")
+    if dtype is not None and tensor.dtype != torch.bfloat16:
+        raise TypeError(f"{argument} has dtype {tensor.dtype}, not bfloat16")
+    tensor = tensor.detach().resolve_neg().resolve_conj()
+    if tensor.dtype == torch.bfloat16:
+        return tensor.view(torch.int16).numpy().view(np.uint16), True
+    return array_of(argument, tensor.numpy()), False
 
 
 def _ragged(values: Any) -> str | None:

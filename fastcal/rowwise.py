@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import math
 import operator
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,7 +19,7 @@ import numpy as np
 from fastcal import kernels
 
 from . import engine, memory
-from .arrays import Array, DataError, array_of
+from .arrays import Array, DataError, array_or_bits
 
 # Indices of classes are floats in the kernels: exact in float32 up to here.
 MAX_CLASSES = 1 << 24
@@ -91,7 +90,7 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))  # native ones
 
 def row_scores(argument: str, scores: Any, axis: Axis = -1, dtype: str | None = None) -> RowScores:
     """Any array-like of real numbers; ``dtype="bfloat16"`` says that uint16 are the bits of bfloat16."""
-    given, bits = _given(argument, scores, dtype)
+    given, bits = array_or_bits(argument, scores, dtype)
     values: Any = given
     if type(axis) is int and axis == -1 and given.dtype in FLOATS and given.ndim and 0 < given.shape[-1] <= MAX_CLASSES:
         values = given.reshape(-1, given.shape[-1], 1)  # what follows would take 10 us
@@ -112,32 +111,6 @@ def row_scores(argument: str, scores: Any, axis: Axis = -1, dtype: str | None = 
     result = given.dtype.newbyteorder("=") if given.dtype.kind == "f" and given.dtype.itemsize <= 8 else np.dtype(float)
     taken_as = np.dtype(np.uint16) if result == np.float16 else result
     return RowScores(argument, values, taken_as, result, given, axes)
-
-
-def _given(argument: str, scores: Any, dtype: str | None) -> tuple[Array, bool]:
-    """An array, and whether it holds bfloat16 as bits."""
-    if not (dtype is None or (isinstance(dtype, str) and dtype == "bfloat16")):
-        raise ValueError(f"dtype is {dtype!r}; expected None, or 'bfloat16' for its bits as uint16")
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(scores, torch.Tensor):
-        return _from_torch(argument, scores, torch, dtype)
-    if getattr(getattr(scores, "dtype", None), "name", None) == "bfloat16":
-        return (scores if isinstance(scores, np.ma.MaskedArray) else np.asarray(scores)), True
-    given = array_of(argument, scores)
-    if dtype == "bfloat16" and given.dtype != np.uint16:
-        raise TypeError(f"{argument} has dtype {given.dtype}; the bits of bfloat16 are uint16")
-    return given, dtype == "bfloat16"
-
-
-def _from_torch(argument: str, tensor: Any, torch: Any, dtype: str | None) -> tuple[Array, bool]:
-    if tensor.device.type != "cpu":
-        raise TypeError(f"{argument} is on {tensor.device}; call {argument}.cpu() first")
-    if dtype is not None and tensor.dtype != torch.bfloat16:
-        raise TypeError(f"{argument} has dtype {tensor.dtype}, not bfloat16")
-    tensor = tensor.detach().resolve_neg().resolve_conj()
-    if tensor.dtype == torch.bfloat16:
-        return tensor.view(torch.int16).numpy().view(np.uint16), True
-    return array_of(argument, tensor.numpy()), False
 
 
 def _axes(argument: str, axis: Axis, n_dims: int) -> tuple[int, ...]:

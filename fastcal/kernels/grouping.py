@@ -1,0 +1,132 @@
+"""From sorted rows to groups of equal scores, and to as few groups as a limited state may hold.
+
+A group is a score and two sums: the weights of its rows with label 0 and with label 1, or, for real targets, the weights
+and the weighted targets. Without weights the sums of labels are integers. Others are float64 in two parts, the second of
+which holds what the first has lost to rounding (Dekker 1971, Knuth's TwoSum): [1e16, 1, -1e16] sums to 1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .jit import inner, kernel
+from .sorting import ONE, key_of, score_of
+
+
+@inner
+def add_to(sums, group, column, value):
+    """Add a float to a sum in two parts, at ``column`` and the next."""
+    high = sums[group, column]
+    total = high + value
+    part = total - high
+    lost = (high - (total - part)) + (value - part)
+    sums[group, column] = total
+    sums[group, column + 1] += lost
+
+
+@inner
+def merge_into(sums, group, other):
+    """Add the sums of another group, counts or floats in two parts."""
+    if sums.shape[1] == 2:
+        for column in range(2):
+            sums[group, column] += sums[other, column]
+    else:
+        for column in range(4):
+            add_to(sums, group, column & 2, sums[other, column])
+
+
+@inner
+def move_to(scores, sums, place, group):
+    """Put a group at another place."""
+    scores[place] = scores[group]
+    for column in range(sums.shape[1]):
+        sums[place, column] = sums[group, column]
+
+
+@kernel
+def labels(elements, origin, like, scores, counts):
+    """Groups of the sorted elements of a piece: their scores, and rows of label 0 and 1. Returns how many groups."""
+    group = -1
+    last = np.uint64(0)
+    for i in range(elements.shape[0]):
+        element = np.uint64(elements[i])
+        away = element >> ONE
+        if group < 0 or away != last:
+            group += 1
+            scores[group] = score_of(like, np.int64(origin + away))
+            counts[group, 0] = 0
+            counts[group, 1] = 0
+            last = away
+        label = np.int64(element & ONE)
+        counts[group, 0] += np.int64(1) - label
+        counts[group, 1] += label
+    return group + 1
+
+
+@kernel
+def sums(elements, places, weights, targets, by_class, origin, like, scores, found):
+    """The same with weights or real targets (None: weights of 1; the elements' labels), each at its row's place.
+
+    Sums in two parts, of weights and weighted targets, or (``by_class``) of the weights of either label.
+    """
+    group = -1
+    last = np.uint64(0)
+    for i in range(elements.shape[0]):
+        element = np.uint64(elements[i])
+        away = element >> ONE
+        if group < 0 or away != last:
+            group += 1
+            scores[group] = score_of(like, np.int64(origin + away))
+            for column in range(4):
+                found[group, column] = 0.0
+            last = away
+        weight = 1.0
+        if weights is not None:
+            weight = weights[places[i]]
+        label = np.int64(element & ONE)
+        if by_class:
+            add_to(found, group, 2 * label, weight)
+        else:
+            target = np.float64(label)
+            if targets is not None:
+                target = targets[places[i]]
+            add_to(found, group, 0, weight)
+            add_to(found, group, 2, weight * target)
+    return group + 1
+
+
+@kernel
+def join(scores, sums, tolerance):
+    """Make groups closer than ``tolerance`` to the first of a run one group, in place, under the first's score.
+
+    What stands before the first gap that wide may belong to a run that began in the piece before: it is left alone.
+    Returns how many groups that is, and how many there are now.
+    """
+    n = scores.shape[0]
+    head = 1
+    while head < n and scores[head] - scores[head - 1] < tolerance:
+        head += 1
+    last = head
+    for i in range(head + 1, n):
+        if scores[i] - scores[last] < tolerance:
+            merge_into(sums, last, i)
+        else:
+            last += 1
+            move_to(scores, sums, last, i)
+    return head, min(last + 1, n)
+
+
+@kernel
+def chain(first, last, sums, loose, tolerance):
+    """The same across pieces, for groups that are ``loose``; the others are blocks already. Returns how many remain."""
+    open_run = False
+    n = 0
+    for i in range(first.shape[0]):
+        if loose[i] and open_run and first[i] - first[n - 1] < tolerance:
+            merge_into(sums, n - 1, i)
+            continue
+        open_run = loose[i]
+        last[n] = last[i]
+        move_to(first, sums, n, i)
+        n += 1
+    return n
