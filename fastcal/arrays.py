@@ -94,11 +94,12 @@ class LabelColumn(Column):
 
 @dataclass(frozen=True)
 class BitsColumn(Column):
-    """bfloat16 as its bits in 16-bit integers; the kernels take float32."""
+    """bfloat16 as its bits in 16-bit integers."""
 
     def chunk(self, start: int, stop: int) -> Array:
         """See :meth:`Column.chunk`."""
-        part = (self.values[start:stop].view(np.uint16).astype(np.uint32) << np.uint32(16)).view(np.float32)
+        bits = np.ascontiguousarray(self.values[start:stop]).view(np.uint16)
+        part = (bits.astype(np.uint32) << np.uint32(16)).view(np.float32).astype(self.dtype, copy=False)
         part.flags.writeable = False
         return part
 

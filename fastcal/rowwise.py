@@ -142,8 +142,8 @@ def result_like(scores: RowScores, out: Any) -> tuple[Array, Array]:
     if out is None:
         out = memory.empty(scores.given.shape, scores.result)
     else:
-        _check_out(out, scores.given.shape, scores.result)
-        _check_overlap(out, scores)
+        check_out(out, scores.given.shape, scores.result)
+        check_overlap(out, scores.argument, scores.given)
     filled = _side_by_side(out, scores.axes).reshape(scores.values.shape)
     if filled.size and not np.may_share_memory(filled, out):
         filled = np.empty(scores.values.shape, scores.result)
@@ -159,12 +159,13 @@ def give_back(scores: RowScores, out: Array, filled: Array) -> None:
 
 def check_reduced(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], scores: RowScores) -> None:
     """Whether ``out`` can take one number a row."""
-    _check_out(out, shape, dtype)
+    check_out(out, shape, dtype)
     if _overlap(out, scores.given):
         raise ValueError(f"out overlaps {scores.argument}")
 
 
-def _check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Whether ``out`` is an array that a result can be written to."""
     if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
         raise TypeError(f"out is a {type(out).__name__}; expected a NumPy array")
     if out.shape != shape:
@@ -175,13 +176,13 @@ def _check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         raise ValueError("out is read-only")
 
 
-def _check_overlap(out: Array, scores: RowScores) -> None:
+def check_overlap(out: Array, argument: str, given: Array) -> None:
     """In place is safe, for a row is read before it is written; any other overlap is not."""
-    given = np.asarray(scores.given)
+    given = np.asarray(given)
     steps = zip(given.shape, out.strides, given.strides, strict=True)
     same = out.ctypes.data == given.ctypes.data and all(n == 1 or step == other for n, step, other in steps)
     if not same and _overlap(out, given):
-        raise ValueError(f"out overlaps {scores.argument}; only the very same array can be written in place")
+        raise ValueError(f"out overlaps {argument}; only the very same array can be written in place")
 
 
 def _overlap(one: Array, other: Array) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from .jit import inner, kernel
-from .sorting import ONE, key_of, score_of
+from .sorting import ONE, score_of
 
 
 @inner

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .grouping import add_to, merge_into, move_to
+from .grouping import merge_into, move_to
 from .jit import inner, kernel
 
 
@@ -36,8 +36,24 @@ def counts(first, last, counted):
 
 
 @inner
+def two_sums(high, low, other_high, other_low):
+    """The sum of two sums in two parts."""
+    total = high + other_high
+    part = total - high
+    return total, low + other_low + ((high - (total - part)) + (other_high - part))
+
+
+@inner
+def divided(high, low, weight, lost):
+    """The mean; where nothing was lost, as with integers, the quotient does not wait for what computes the loss."""
+    if low == 0.0 and lost == 0.0:
+        return high / weight
+    return (high + low) / (weight + lost)
+
+
+@inner
 def mean(sums, block):
-    return (sums[block, 2] + sums[block, 3]) / (sums[block, 0] + sums[block, 1])
+    return divided(sums[block, 2], sums[block, 3], sums[block, 0], sums[block, 1])
 
 
 @kernel
@@ -55,3 +71,95 @@ def sums(first, last, values, summed):
             top -= 1
             values[top] = mean(summed, top)
     return top + 1
+
+
+@kernel
+def sequence(y, weights, sign, starts, values, totals, rests):
+    """Pool numbers in the order they are in, each times ``sign``; returns how many blocks that leaves.
+
+    ``values`` and ``totals`` (sums of weights; None: 1 each) hold one number a block, as ``starts`` its first place.
+    ``rests`` (n, 3) is touched for blocks of more than one number only, so that no memory is taken where nothing pools:
+    their sum of y in two parts, and what ``totals`` has lost.
+    """
+    top = -1
+    i = 0
+    n = y.shape[0]
+    while i < n:
+        value = np.float64(y[i]) * sign
+        weight = 1.0
+        if weights is not None:
+            weight = np.float64(weights[i])
+        start = i
+        i += 1
+        if top < 0 or values[top] < value:
+            top += 1
+            starts[top], values[top], totals[top] = start, value, weight
+            continue
+        high, low, lost = value * weight, 0.0, 0.0
+        while top >= 0 and values[top] >= value:
+            below_high, below_low, below_lost = values[top] * totals[top], 0.0, 0.0
+            if start - starts[top] > 1:
+                below_high, below_low, below_lost = rests[top, 0], rests[top, 1], rests[top, 2]
+            high, low = two_sums(high, low, below_high, below_low)
+            if weights is None:
+                weight += totals[top]  # a count
+            else:
+                weight, lost = two_sums(weight, lost, totals[top], below_lost)
+            start = starts[top]
+            value = divided(high, low, weight, lost)
+            top -= 1
+            # what follows and is not higher belongs to the block too: no need to push it first (Busing 2022)
+            while i < n and np.float64(y[i]) * sign <= value:
+                if weights is None:
+                    high, low = two_sums(high, low, np.float64(y[i]) * sign, 0.0)
+                    weight += 1.0
+                else:
+                    high, low = two_sums(high, low, np.float64(y[i]) * sign * np.float64(weights[i]), 0.0)
+                    weight, lost = two_sums(weight, lost, np.float64(weights[i]), 0.0)
+                value = divided(high, low, weight, lost)
+                i += 1
+        top += 1
+        starts[top], values[top], totals[top] = start, value, weight
+        rests[top, 0], rests[top, 1], rests[top, 2] = high, low, lost
+    return top + 1
+
+
+@kernel
+def append(starts, values, totals, rests, size, ends, n, length):
+    """Push blocks that were pooled from place ``n`` on, ``length`` of them, on ``size`` blocks; returns how many there are.
+
+    ``ends`` is where the last of either ends. As soon as one of them stays a block of its own, so do all the rest.
+    """
+    top = size - 1
+    for i in range(length):
+        at = n + i
+        start, value, weight = starts[at], values[at], totals[at]
+        stop = starts[at + 1] if i + 1 < length else ends
+        high, low, lost = value * weight, 0.0, 0.0
+        if stop - start > 1:
+            high, low, lost = rests[at, 0], rests[at, 1], rests[at, 2]
+        alone = True
+        while top >= 0 and values[top] >= value:
+            alone = False
+            below_high, below_low, below_lost = values[top] * totals[top], 0.0, 0.0
+            if start - starts[top] > 1:
+                below_high, below_low, below_lost = rests[top, 0], rests[top, 1], rests[top, 2]
+            high, low = two_sums(high, low, below_high, below_low)
+            weight, lost = two_sums(weight, lost, totals[top], below_lost)
+            start = starts[top]
+            value = divided(high, low, weight, lost)
+            top -= 1
+        top += 1
+        if alone and top == at:  # and the others are where they belong
+            return at + length - i
+        starts[top], values[top], totals[top] = start, value, weight
+        if stop - start > 1:
+            rests[top, 0], rests[top, 1], rests[top, 2] = high, low, lost
+    return top + 1
+
+
+@kernel
+def spread(starts, values, sign, start, stop, out):
+    """Write the values of blocks start to stop to their places."""
+    for block in range(start, stop):
+        out[starts[block] : starts[block + 1]] = values[block] * sign

@@ -72,15 +72,15 @@ def scored_rows(
     """
     names = names or Names()
     engine.thread_count(n_threads)
-    score_column = _score_column(names.scores, scores, dtype)
-    n_rows = len(score_column.values)
-    target_column = _same_rows(names.targets, targets, names.scores, n_rows)
-    weight_column = None if weights is None else _same_rows(names.weights, weights, names.scores, n_rows)
+    given = score_column(names.scores, scores, dtype)
+    n_rows = len(given.values)
+    target_column = same_rows(names.targets, targets, names.scores, n_rows)
+    weight_column = None if weights is None else same_rows(names.weights, weights, names.scores, n_rows)
     if n_rows == 0:
         raise DataError(names.scores, (), "is empty")
     if n_rows > MAX_ROWS:
         raise DataError(names.scores, (), f"has {n_rows} rows; at most {MAX_ROWS} are sorted at once")
-    seen = look(score_column, n_threads)
+    seen = look(given, n_threads)
     found = look(target_column, n_threads)
     if weight_column is not None:
         check_weights(weight_column, n_threads)
@@ -90,10 +90,11 @@ def scored_rows(
     labels, real = (target_column, None) if found.only_labels else (None, target_column)
     if real is not None:
         real = Column(names.targets, real.values, np.dtype(np.float64))
-    return ScoredRows(score_column, labels, real, weight_column, seen.low, seen.high)
+    return ScoredRows(given, labels, real, weight_column, seen.low, seen.high)
 
 
-def _score_column(argument: str, scores: Any, dtype: str | None) -> Column:
+def score_column(argument: str, scores: Any, dtype: str | None = None) -> Column:
+    """Scores (N,): any real numbers, half floats too."""
     given, bits = array_or_bits(argument, scores, dtype)
     if given.ndim != 1:
         raise DataError(argument, (), f"has shape {given.shape}; expected one number a row")
@@ -104,7 +105,7 @@ def _score_column(argument: str, scores: Any, dtype: str | None) -> Column:
     return Column(argument, given, np.dtype(np.float32 if single else np.float64))
 
 
-def _same_rows(argument: str, values: Any, other: str, n_rows: int) -> Column:
+def same_rows(argument: str, values: Any, other: str, n_rows: int) -> Column:
     """Targets or weights, in a dtype that kernels take without one more compilation for each that NumPy has."""
     given = array_of(argument, values)
     if given.shape != (n_rows,):
