@@ -11,12 +11,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .accumulators.evaluation import Evaluation, EvaluationReport
+    from .accumulators.ordered import IsotonicAccumulator, IsotonicRefinement, RankingAccumulator
     from .accumulators.reliability import ReliabilityAccumulator, ReliabilityCurve
     from .accumulators.scores import ScoreAccumulator
     from .arrays import DataError
+    from .calibrators.isotonic import IsotonicRegression, isotonic_regression
     from .metrics.calibration import calibration_error, ece, mce, reliability_curve, rmsce
+    from .metrics.decomposition import CorpCurve, ScoreDecomposition, corp_curve, score_decomposition
+    from .metrics.ranking import (
+        PrecisionRecallCurve,
+        RocCurve,
+        auroc,
+        average_precision,
+        fpr_at_tpr,
+        precision_recall_curve,
+        roc_curve,
+    )
     from .metrics.scoring import accuracy, brier_score, log_loss, nll
     from .metrics.softmax import SoftmaxSummary, entropy, log_softmax, logsumexp, softmax, softmax_summary
+    from .ordered.fit import IsotonicFit
+    from .ordered.sequence import IsotonicResult
 
 __version__ = "0.1.0"
 
@@ -24,12 +38,26 @@ _MODULE_OF = {
     name: module
     for module, names in {
         "accumulators.evaluation": ("Evaluation", "EvaluationReport"),
+        "accumulators.ordered": ("IsotonicAccumulator", "IsotonicRefinement", "RankingAccumulator"),
         "accumulators.reliability": ("ReliabilityAccumulator", "ReliabilityCurve"),
         "accumulators.scores": ("ScoreAccumulator",),
         "arrays": ("DataError",),
+        "calibrators.isotonic": ("IsotonicRegression", "isotonic_regression"),
         "metrics.calibration": ("calibration_error", "ece", "mce", "reliability_curve", "rmsce"),
+        "metrics.decomposition": ("CorpCurve", "ScoreDecomposition", "corp_curve", "score_decomposition"),
+        "metrics.ranking": (
+            "PrecisionRecallCurve",
+            "RocCurve",
+            "auroc",
+            "average_precision",
+            "fpr_at_tpr",
+            "precision_recall_curve",
+            "roc_curve",
+        ),
         "metrics.scoring": ("accuracy", "brier_score", "log_loss", "nll"),
         "metrics.softmax": ("SoftmaxSummary", "entropy", "log_softmax", "logsumexp", "softmax", "softmax_summary"),
+        "ordered.fit": ("IsotonicFit",),
+        "ordered.sequence": ("IsotonicResult",),
     }.items()
     for name in names
 }

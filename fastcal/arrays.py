@@ -229,6 +229,7 @@ def weighable(weights: Any) -> Any:
 
 
 def unmasked(argument: str, values: Array, need: str) -> Array:
+    """The plain array; raises DataError for a value that is masked."""
     if not isinstance(values, np.ma.MaskedArray):
         return values
     masked = np.flatnonzero(np.ma.getmaskarray(values))

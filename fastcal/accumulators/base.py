@@ -7,10 +7,8 @@ after everything was found to be in order: an update that raises leaves it as it
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self, TypedDict
 
 import numpy as np
@@ -20,6 +18,7 @@ from fastcal import kernels
 from .. import engine
 from ..arrays import MAX_CLASSES, DataError, NanPolicy, Predictions, predictions
 from .evaluation_report import EvaluationReport
+from .mergeable import Mergeable
 from .rows import Rows, bytes_per_row, rows_per_chunk
 from .serial import pack, unpack
 from .state import Figures, State, merged
@@ -100,7 +99,7 @@ class _Worker:
         return False
 
 
-class Accumulator:
+class Accumulator(Mergeable):
     """A mergeable state of fixed size: update, merge, compute.
 
     Parameters common to all: ``from_logits`` (scores are logits; never guessed); ``nan_policy`` ("raise"; "omit" leaves
@@ -120,27 +119,13 @@ class Accumulator:
     ) -> None:
         if nan_policy not in NAN_POLICIES:
             raise ValueError(f"nan_policy is {nan_policy!r}; expected one of {', '.join(NAN_POLICIES)}")
-        if n_threads is not None:
-            engine.thread_count(n_threads)
-        self._settings = {**settings, "from_logits": bool(from_logits), "nan_policy": nan_policy}
+        super().__init__({**settings, "from_logits": bool(from_logits), "nan_policy": nan_policy}, n_threads)
         self._parts = parts
-        self._n_threads = n_threads
-        self._busy = threading.Lock()
         self._columns: int | None = None  # K of (N, K) scores, 0 for (N,), None before any row
         self._states = self._empty()
 
     def _empty(self) -> dict[str, State]:
         return {"rows": _rows_state(0, 0), **{name: {} for name in self._parts}}
-
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
-        """One thread at a time; another raises RuntimeError."""
-        if not self._busy.acquire(blocking=False):
-            raise RuntimeError("this accumulator is being changed in another thread; use one for each and merge them")
-        try:
-            yield
-        finally:
-            self._busy.release()
 
     def reset(self) -> Self:
         """Forget everything seen; returns self."""
@@ -198,11 +183,7 @@ class Accumulator:
 
     def merge(self, other: Self) -> Self:
         """Add what ``other`` has seen; returns self. Raises ValueError where their settings or classes differ."""
-        if type(other) is not type(self):
-            raise TypeError(f"cannot merge {type(other).__name__} into {type(self).__name__}")
-        for name, value in self._settings.items():
-            if other._settings[name] != value:
-                raise ValueError(f"cannot merge: {name} is {value!r} here and {other._settings[name]!r} there")
+        self._check_same(other)
         with self._changing():
             if None not in (self._columns, other._columns) and self._columns != other._columns:
                 raise ValueError(f"cannot merge: scores have {self._columns} columns here and {other._columns} there")
@@ -212,14 +193,6 @@ class Accumulator:
                 states["rows"] = merged(self._states["rows"], theirs["rows"])
                 self._columns, self._states = other._columns, states
         return self
-
-    def __add__(self, other: Self) -> Self:
-        if not isinstance(other, type(self)):
-            return NotImplemented
-        return self._copy().merge(other)
-
-    def __radd__(self, other: Any) -> Self:
-        return self._copy() if isinstance(other, int) and other == 0 else NotImplemented
 
     def compute(self) -> EvaluationReport:
         """All figures of what was seen; those that need rows are NaN before any."""
@@ -317,19 +290,9 @@ class Accumulator:
         new._columns, new._states = self._columns, dict(self._states)  # their arrays are never written to
         return new
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (type(self), self.to_bytes(), self._n_threads)
-
-    def __repr__(self) -> str:
-        settings = ", ".join(f"{name}={value!r}" for name, value in self._settings.items())
-        return f"<{type(self).__name__}({settings}): {self._row_counts()['n']} rows>"
+    def _n_rows(self) -> int:
+        return self._row_counts()["n"]
 
 
 def _rows_state(n: int, n_nan: int) -> State:
     return {"n": np.array([n], np.int64), "n_nan": np.array([n_nan], np.int64)}
-
-
-def _restored(cls: type[Accumulator], data: bytes, n_threads: int | None) -> Accumulator:
-    accumulator = cls.from_bytes(data)
-    accumulator._n_threads = n_threads
-    return accumulator

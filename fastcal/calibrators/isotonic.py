@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from numbers import Real
 from typing import Any, Literal, Self
 
 import numpy as np
 
+from ..accumulators.ordered import IsotonicAccumulator
 from ..arrays import Array, DataError, array_of, array_or_bits
 from ..ordered.columns import Names, look, same_rows, score_column, scored_rows
+from ..ordered.fit import thresholds
 from ..ordered.groups import Blocks, blocks
 from ..ordered.interpolation import Interpolation, OutOfBounds
 from ..ordered.sequence import IsotonicResult, pool
@@ -26,11 +29,11 @@ def isotonic_regression(
 ) -> IsotonicResult:
     """The fit ``x`` to ``y``, in the order given, that minimises sum_i w_i (y_i - x_i)^2 and only rises (or falls).
 
-    ``y`` (N,) finite numbers, ``weights`` (N,) above 0, None for 1 each. Returns ``.x`` (N,), ``.weights`` (B,), the sum
-    of weights of each block of equal values, and ``.blocks`` (B + 1,), where they begin and the last one ends: names and
-    rules of ``scipy.optimize.isotonic_regression``, but NaN and infinity raise DataError, a ValueError. Sums lose no
-    digits: the mean of [1e16, 1, -1e16] is 1/3. Pool-adjacent-violators (Ayer et al. 1955; Busing 2022), O(N), in
-    stretches on threads; any number of threads gives the same fit for integers, and the same to 1e-12 otherwise.
+    ``y`` (N,) finite numbers, ``weights`` (N,) above 0, None for 1 each. Returns ``.x`` (N,), ``.weights`` (B,), the
+    sum of weights of each block of equal values, and ``.blocks`` (B + 1,), where they begin and the last one ends:
+    names and rules of ``scipy.optimize.isotonic_regression``, but NaN and infinity raise DataError, a ValueError. Sums
+    lose no digits: the mean of [1e16, 1, -1e16] is 1/3. Pool-adjacent-violators (Ayer et al. 1955; Busing 2022), O(N),
+    in stretches on threads; any number of threads gives the same fit for integers, and the same to 1e-12 otherwise.
 
     >>> import fastcal as fc
     >>> fc.isotonic_regression([1, 3, 2, 4]).x
@@ -38,7 +41,8 @@ def isotonic_regression(
     """
     values = np.atleast_1d(array_of("y", y))
     if values.ndim != 1:
-        raise DataError("y", (), f"is an array that has incorrect number of dimensions: {values.ndim}; expected 1")
+        problem = f"array has incorrect number of dimensions: {values.ndim}; expected 1"
+        raise DataError("y", (), f"has shape {values.shape}: {problem}")
     given = score_column("y", values)
     if len(values) == 0:
         raise DataError("y", (), "is empty")
@@ -46,7 +50,9 @@ def isotonic_regression(
     if weights is not None:
         shape = np.shape(weights)
         if shape != values.shape or np.ndim(y) != 1:
-            problem = f"has shape {shape}, y {np.shape(y)}. Input arrays y and w must have one dimension of equal length"
+            problem = (
+                f"has shape {shape}, y {np.shape(y)}. Input arrays y and w must have one dimension of equal length"
+            )
             raise DataError("weights", (), problem)
         column = same_rows("weights", weights, "y", len(values))
         seen = look(column, n_threads)
@@ -68,8 +74,8 @@ class IsotonicRegression:
 
     Fitted: ``X_thresholds_`` and ``y_thresholds_``, the knots between which predictions are straight lines, in the
     scores' dtype; ``X_min_``, ``X_max_``, ``increasing_``, ``f_``. Ties in the scores are pooled by weighted mean (the
-    secondary method of de Leeuw 1977). Rows of weight 0 are left out; a negative weight raises, where scikit-learn would
-    leave it out too. Rows are sorted in pieces by radix, so that a fit takes 8 bytes a row (float32 labels: 4).
+    secondary method of de Leeuw 1977). Rows of weight 0 are left out; a negative weight raises, where scikit-learn
+    would leave it out too. Rows are sorted in pieces by radix, so that a fit takes 8 bytes a row (float32 labels: 4).
 
     >>> import fastcal as fc
     >>> fc.IsotonicRegression().fit([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1]).predict([0.4, 0.75])
@@ -112,21 +118,53 @@ class IsotonicRegression:
             falling=not increasing,
             n_threads=self.n_threads,
         )
-        self.increasing_ = bool(increasing)
-        self.X_thresholds_, self.y_thresholds_ = thresholds(found, rows.scores.dtype, self.y_min, self.y_max)
-        self.X_min_, self.X_max_ = self.X_thresholds_[0], self.X_thresholds_[-1]
-        self.f_ = Interpolation(self.X_thresholds_, self.y_thresholds_)
+        self._take(found, rows.scores.dtype, bool(increasing), 0.0)
         return self
 
+    def fit_batches(self, batches: Iterable[tuple[Any, ...]]) -> Self:
+        """Fit to batches of (X, y) or (X, y, sample_weight), none of which has to fit into memory with the others.
+
+        Exact where ``batches`` can be gone through again (a list, but not a generator) or there are no more than 65 536
+        distinct scores; else the fit of scores moved by at most ``resolution_``. Ties are equal scores; ``increasing``
+        is not "auto". Returns self.
+        """
+        self._check_parameters()
+        if isinstance(self.increasing, str):
+            raise ValueError("increasing is 'auto'; batches need True or False")
+        dtypes: set[np.dtype[Any]] = set()
+        seen = IsotonicAccumulator(increasing=bool(self.increasing), n_threads=self.n_threads)
+        for X, y, *weight in batches:
+            scores = _flat("X", X)
+            dtypes.add(score_column("X", scores).dtype)
+            seen.update(y, scores, sample_weight=weight[0] if weight else None)
+        if seen.is_empty:
+            raise DataError("batches", (), "has no rows")
+        again = iter(batches) is not batches
+        fit = seen.refined((y, _flat("X", X), *weight) for X, y, *weight in batches) if again else seen.compute()
+        self._take(
+            Blocks(fit.first, fit.last, fit.mean, fit.weight),
+            np.result_type(*dtypes),
+            bool(self.increasing),
+            fit.resolution,
+        )
+        return self
+
+    def _take(self, found: Blocks, dtype: np.dtype[Any], increasing: bool, resolution: float) -> None:
+        """Become fitted."""
+        self.increasing_, self.resolution_ = increasing, resolution
+        self.X_thresholds_, self.y_thresholds_ = thresholds(found, dtype, self.y_min, self.y_max)
+        self.X_min_, self.X_max_ = self.X_thresholds_[0], self.X_thresholds_[-1]
+        self.f_ = Interpolation(self.X_thresholds_, self.y_thresholds_)
+
     def predict(self, T: Any, *, out: Any = None) -> Array:
-        """The fitted values at scores ``T`` (N,) or (N, 1), in the dtype of the thresholds; ``out`` takes them if given.
+        """The fitted values at scores ``T`` (N,) or (N, 1), in the dtype of the thresholds; ``out`` takes them.
 
         Raises DataError for scores that are not finite, and, with ``out_of_bounds="raise"``, outside the fitted range.
         """
         self._check_parameters()
+        scores = _flat("T", T)
         if not hasattr(self, "f_"):
             raise _not_fitted(f"this {type(self).__name__} is not fitted yet: call fit first")
-        scores = _flat("T", T)
         return self.f_("T", scores, outside=self.out_of_bounds, out=out, n_threads=self.n_threads)
 
     def transform(self, T: Any) -> Array:
@@ -169,7 +207,7 @@ class IsotonicRegression:
     def _check_parameters(self) -> None:
         for name in ("y_min", "y_max"):
             bound = getattr(self, name)
-            if bound is not None and (isinstance(bound, bool) or not isinstance(bound, Real) or bound != bound):
+            if bound is not None and (isinstance(bound, bool) or not isinstance(bound, Real) or np.isnan(float(bound))):
                 raise ValueError(f"{name} is {bound!r}; expected a number or None")
         if not (isinstance(self.increasing, bool | np.bool_) or self.increasing == "auto"):
             raise ValueError(f"increasing is {self.increasing!r}; expected True, False or 'auto'")
@@ -202,22 +240,7 @@ class IsotonicRegression:
         return f"{type(self).__name__}({', '.join(changed)})"
 
 
-PARAMETERS = dict(IsotonicRegression.__init__.__kwdefaults__)
-
-
-def thresholds(
-    found: Blocks, dtype: np.dtype[Any], y_min: float | None = None, y_max: float | None = None
-) -> tuple[Array, Array]:
-    """The knots of a fit: both ends of each block, but for those between two of equal value."""
-    scores = np.stack([found.first, found.last], axis=1).ravel()
-    values = np.repeat(found.value, 2)
-    apart = np.append(True, scores[1:] != scores[:-1])  # a block of one score has one knot
-    scores, values = scores[apart].astype(dtype), values[apart].astype(dtype)
-    if y_min is not None or y_max is not None:
-        values = np.clip(values, y_min, y_max).astype(dtype)
-    kept = np.ones(len(values), bool)
-    kept[1:-1] = (values[1:-1] != values[:-2]) | (values[1:-1] != values[2:])
-    return scores[kept], values[kept]
+PARAMETERS: dict[str, Any] = {**(IsotonicRegression.__init__.__kwdefaults__ or {})}
 
 
 def check_increasing(x: Any, y: Any) -> bool:
@@ -225,9 +248,9 @@ def check_increasing(x: Any, y: Any) -> bool:
     from scipy.stats import spearmanr
 
     rho = spearmanr(np.asarray(x, np.float64), np.asarray(y, np.float64)).statistic
-    n = len(x)
+    n = np.size(x)
     if abs(rho) < 1 and n > 3:
-        centre, spread = np.arctanh(rho), 1.96 / np.sqrt(n - 3)
+        centre, spread = np.arctanh(rho), 1.96 / float(n - 3) ** 0.5
         if np.sign(centre - spread) != np.sign(centre + spread):
             warnings.warn(
                 "the 95 % confidence interval of Spearman's correlation holds 0: whether y rises with X is not certain",

@@ -1,8 +1,8 @@
 """From sorted rows to groups of equal scores, and to as few groups as a limited state may hold.
 
-A group is a score and two sums: the weights of its rows with label 0 and with label 1, or, for real targets, the weights
-and the weighted targets. Without weights the sums of labels are integers. Others are float64 in two parts, the second of
-which holds what the first has lost to rounding (Dekker 1971, Knuth's TwoSum): [1e16, 1, -1e16] sums to 1.
+A group is a score and two sums: the weights of its rows with label 0 and with label 1, or, for real targets, the
+weights and the weighted targets. Without weights the sums of labels are integers. Others are float64 in two parts, the
+second of which holds what the first has lost to rounding (Dekker 1971, Knuth's TwoSum): [1e16, 1, -1e16] sums to 1.
 """
 
 from __future__ import annotations
@@ -25,14 +25,19 @@ def add_to(sums, group, column, value):
 
 
 @inner
-def merge_into(sums, group, other):
-    """Add the sums of another group, counts or floats in two parts."""
+def add_group(sums, group, others, other):
+    """Add the sums of a group, counts or floats in two parts, to those of another."""
     if sums.shape[1] == 2:
         for column in range(2):
-            sums[group, column] += sums[other, column]
+            sums[group, column] += others[other, column]
     else:
         for column in range(4):
-            add_to(sums, group, column & 2, sums[other, column])
+            add_to(sums, group, column & 2, others[other, column])
+
+
+@inner
+def merge_into(sums, group, other):
+    add_group(sums, group, sums, other)
 
 
 @inner
@@ -130,3 +135,38 @@ def chain(first, last, sums, loose, tolerance):
         move_to(first, sums, n, i)
         n += 1
     return n
+
+
+@kernel
+def merge(keys, sums, shift, other_keys, other_sums, other_shift, merged_keys, merged_sums):
+    """Merge two rising lists of groups by their keys, each shifted right by so many bits; returns their number."""
+    n, i, j = 0, 0, 0
+    while i < keys.shape[0] or j < other_keys.shape[0]:
+        mine = i < keys.shape[0]
+        if mine and j < other_keys.shape[0]:
+            mine = keys[i] >> shift <= other_keys[j] >> other_shift
+        key = keys[i] >> shift if mine else other_keys[j] >> other_shift
+        if n == 0 or merged_keys[n - 1] != key:
+            merged_keys[n] = key
+            for column in range(merged_sums.shape[1]):
+                merged_sums[n, column] = 0
+            n += 1
+        if mine:
+            add_group(merged_sums, n - 1, sums, i)
+            i += 1
+        else:
+            add_group(merged_sums, n - 1, other_sums, j)
+            j += 1
+    return n
+
+
+@kernel
+def differing(keys, counts):
+    """Count neighbours in a rising list of keys by the highest bit in which they differ."""
+    for i in range(1, keys.shape[0]):
+        differ = np.uint64(keys[i] ^ keys[i - 1])
+        bit = 0
+        while differ > ONE:
+            differ >>= ONE
+            bit += 1
+        counts[bit] += 1

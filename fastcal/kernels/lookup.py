@@ -53,7 +53,8 @@ def interpolate(scores, low, high, origin, step, table, knots, clip, out):
     """Fill ``out``; scores below key ``low`` or above ``high`` get the nearest knot's value (``clip``) or NaN.
 
     ``table`` holds, for each cell of keys from ``origin``, the last knot that is not above its beginning; what is below
-    ``origin`` falls in the first cell, which holds knot 0. Returns the first place with a score that is not finite, and the first with one outside; -1 for none.
+    ``origin`` falls in the first cell, which holds knot 0. Returns the first place with a score that is not finite, and
+    the first with one outside; -1 for none.
     """
     strange, outside = np.int64(-1), np.int64(-1)
     last = knots.shape[0] - 1

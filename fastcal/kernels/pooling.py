@@ -126,7 +126,7 @@ def sequence(y, weights, sign, starts, values, totals, rests):
 
 @kernel
 def append(starts, values, totals, rests, size, ends, n, length):
-    """Push blocks that were pooled from place ``n`` on, ``length`` of them, on ``size`` blocks; returns how many there are.
+    """Push the ``length`` blocks that were pooled from place ``n`` on, on ``size`` blocks; returns their number.
 
     ``ends`` is where the last of either ends. As soon as one of them stays a block of its own, so do all the rest.
     """

@@ -1,13 +1,14 @@
 """Rows in the order of their scores: cut by value into pieces that fit the caches, each of them sorted by radix.
 
 A float's bits, with all but the sign turned over for negative ones, are an integer in the same order: its *key*. Keys
-are counted in cells (a table over their leading bits says how finely each stretch of them is divided), cells are gathered
-into pieces of some ten thousand rows, rows are moved to their piece, and each piece is sorted inside the second-level
-cache, by any thread. 10 M float32 scores take 60 ms on two threads; ``np.sort`` takes 80 to 400 ms, as the processor
-likes compressing stores or not, and moves no labels.
+are counted in cells (a table over their leading bits says how finely each stretch of them is divided), cells are
+gathered into pieces of some ten thousand rows, rows are moved to their piece, and each piece is sorted inside the
+second-level cache, by any thread. 10 M float32 scores take 60 ms on two threads; ``np.sort`` takes 80 to 400 ms, as the
+processor likes compressing stores or not, and moves no labels.
 
-A row of a piece is one *element*: its key less the least of the piece, and its label in the lowest bit. A piece does not
-reach across 0, so that elements of float32 fit 32 bits, those of float64 64. Moving a row costs as much as all else.
+A row of a piece is one *element*: its key less the least of the piece, and its label in the lowest bit. A piece does
+not reach across 0, so that elements of float32 fit 32 bits, those of float64 64. Moving a row costs as much as all
+else.
 """
 
 from __future__ import annotations
@@ -94,8 +95,8 @@ def count(scores, weights, origin, step, table, counts):
 def scatter(scores, labels, weights, targets, origin, step, table, piece_of, origins, places, out):
     """Move each row to its piece.
 
-    ``places`` says where this stretch's next row of each piece goes, ``origins`` the least key of each piece. ``out`` is
-    (elements, weights, targets); what is None is left out.
+    ``places`` says where this stretch's next row of each piece goes, ``origins`` the least key of each piece. ``out``
+    is (elements, weights, targets); what is None is left out.
     """
     elements, moved_weights, moved_targets = out
     for i in range(scores.shape[0]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,10 +90,11 @@ def groups(rows: ScoredRows, n_threads: int | None, *, by_class: bool) -> Groups
     return Groups(score, sums)
 
 
-def _each(pieces: Pieces, make_worker: type[_Sort] | object, n_threads: int | None) -> list[tuple[Array, ...]]:
+def _each(pieces: Pieces, make_worker: Callable[[], _Sort], n_threads: int | None) -> list[tuple[Array, ...]]:
+    """What workers found in each piece, in order."""
     n = len(pieces.starts) - 1
-    workers = engine.run(n, 48 * (pieces.starts[-1] // max(n, 1) + 1), 1, make_worker, n_threads)  # type: ignore[type-var, arg-type]
-    found = {number: arrays for worker in workers for number, arrays in worker.found.items()}  # type: ignore[attr-defined]
+    workers = engine.run(n, 48 * (pieces.starts[-1] // max(n, 1) + 1), 1, make_worker, n_threads)
+    found = {number: arrays for worker in workers for number, arrays in worker.found.items()}
     return [found[number] for number in range(n)]
 
 

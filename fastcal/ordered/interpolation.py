@@ -90,4 +90,3 @@ class _Fill:
             raise DataError(self.column.argument, (start + beyond,), problem)
         if not contiguous:
             self.out[start:stop] = out
-

@@ -22,9 +22,9 @@ ZERO = np.uint64(0)
 
 @dataclass(frozen=True)
 class CellMap:
-    """Which cell a key falls in: its leading bits choose an entry, which says where its cells begin and how wide they are.
+    """Which cell a key falls in.
 
-    Cells are as narrow as a sample of the scores calls for.
+    Its leading bits choose an entry, which says where its cells begin and how wide they are. Cells are as narrow as a sample of the scores calls for.
     """
 
     origin: int
@@ -39,7 +39,9 @@ class CellMap:
         origin = (rows.low >> step) << step  # 0 is the beginning of an entry
         n_entries = ((rows.high - origin) >> step) + 1
         if n_cells == 1:
-            return cls(origin, step, (np.arange(n_entries, dtype=np.uint64) << np.uint64(8)) | np.uint64(step), n_entries)
+            return cls(
+                origin, step, (np.arange(n_entries, dtype=np.uint64) << np.uint64(8)) | np.uint64(step), n_entries
+            )
         stride = max(rows.n_rows // (4 * n_cells), 1)
         sample = rows.scores.sampled(stride)
         keys = np.empty(len(sample), np.int64)
@@ -80,7 +82,7 @@ class Pieces:
     @property
     def largest(self) -> int:
         """Rows of the largest piece."""
-        return max(np.diff(self.starts), default=0)
+        return int(np.diff(self.starts).max(initial=0))
 
 
 def cut(rows: ScoredRows, n_threads: int | None) -> Pieces:

@@ -17,7 +17,7 @@ STRETCH = 1 << 16
 
 @dataclass(frozen=True)
 class IsotonicResult:
-    """The fit ``x`` (N,); the sum of weights of each block (B,); and where blocks begin, and the last one ends (B + 1,)."""
+    """The fit ``x`` (N,), the sum of weights of each block (B,), and where blocks begin and the last ends (B + 1,)."""
 
     x: Array
     weights: Array
@@ -38,7 +38,7 @@ def pool(y: Column, weights: Column | None, *, increasing: bool, n_threads: int 
     sign = 1.0 if increasing else -1.0
     lengths = [0] * n_stretches
 
-    def pool_stretch(number: int, stop: int) -> None:
+    def pool_stretch(number: int, _: int) -> None:
         start, end = bounds[number], bounds[number + 1]
         part = [one[start:end] for one in stack]
         given = None if weights is None else weights.chunk(start, end)

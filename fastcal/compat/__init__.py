@@ -1,0 +1,1 @@
+"""Other libraries' signatures over ours: to change an import and nothing else."""
