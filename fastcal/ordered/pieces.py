@@ -24,7 +24,8 @@ ZERO = np.uint64(0)
 class CellMap:
     """Which cell a key falls in.
 
-    Its leading bits choose an entry, which says where its cells begin and how wide they are. Cells are as narrow as a sample of the scores calls for.
+    Its leading bits choose an entry, which says where its cells begin and how wide they are. Cells are as narrow as a
+    sample of the scores calls for.
     """
 
     origin: int
@@ -109,7 +110,7 @@ def cut(rows: ScoredRows, n_threads: int | None) -> Pieces:
     n = int(starts[-1])
     pieces = Pieces(
         starts.tolist(),
-        cells.start(first),
+        np.maximum(cells.start(first).view(np.int64), rows.low).view(np.uint64),  # so that elements fit their bits
         rows.scores.dtype.type(0),
         np.empty(n, np.uint32 if rows.scores.dtype == np.float32 else np.uint64),
         None if rows.weights is None else np.empty(n),
