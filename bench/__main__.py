@@ -14,7 +14,7 @@ from pathlib import Path
 from comparisons import TABLE
 from peers import available
 
-from . import courses, machine, readme
+from . import courses, machine, order, readme
 from .machine import Bystanders, Figure
 from .race import FULL, QUICK, Line, measure, use_all_cores
 
@@ -48,21 +48,26 @@ def main() -> None:
             print(courses.as_text(finish), flush=True)
             print_others(finish.others)
         print()
-    figures = []
-    for name, find in processes(options.quick).items():
-        if options.only in (None, name):
-            bystanders = Bystanders()
-            for figure in find():
-                figures.append(figure)
-                print_figure(figure)
-            if name != "memory":
-                print_others(bystanders.cores())
+    outcomes = []
+    if options.only in (None, "order"):
+        print("sorted scores")
+        for outcome in order.run(seconds, shrink=10 if options.quick else 1):
+            outcomes.append(outcome)
+            print(order.as_text(outcome), flush=True)
+            print_others(outcome.others)
+        print()
+    figures = whole_processes(options)
     if options.readme:
         readme.write(
-            lines, finishes, figures, f"Medians of interleaved runs in one process, after equal results. {conditions}."
+            lines,
+            finishes,
+            outcomes,
+            figures,
+            f"Medians of interleaved runs in one process, after equal results. {conditions}.",
         )
     if options.json:
-        options.json.write_text(json.dumps(as_json(bandwidth, n_threads, lines, finishes, figures), indent=2) + "\n")
+        found = as_json(bandwidth, n_threads, lines, finishes, outcomes, figures)
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
 
 
 def arguments() -> argparse.Namespace:
@@ -70,7 +75,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows, and fewer repeats")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures, of all peers")
     parser.add_argument("--readme", action="store_true", help="write the tables into the README")
-    names = [*(row.name for row in TABLE if row.timed), *processes(quick=True), "courses"]
+    names = [*(row.name for row in TABLE if row.timed), *processes(quick=True), "courses", "order"]
     parser.add_argument("--only", choices=names, metavar="NAME", help=f"one of {', '.join(names)}")
     return parser.parse_args()
 
@@ -84,8 +89,23 @@ def processes(quick: bool) -> dict[str, Callable[[], list[Figure]]]:
         "import": lambda: machine.import_time(5 if quick else 15),
         "cold": lambda: machine.first_calls(1 if quick else 3),
         "logits": machine.logits_memory,
+        "fit-memory": machine.fit_memory,
         "sample": lambda: machine.sample_report(3 if quick else 7),
     }
+
+
+def whole_processes(options: argparse.Namespace) -> list[Figure]:
+    """Figures of the processes that are asked for, printed as they come."""
+    figures = []
+    for name, find in processes(options.quick).items():
+        if options.only in (None, name):
+            bystanders = Bystanders()
+            for figure in find():
+                figures.append(figure)
+                print_figure(figure)
+            if name not in ("memory", "fit-memory"):
+                print_others(bystanders.cores())
+    return figures
 
 
 def print_line(line: Line, bandwidth: float, *, header: bool) -> None:
@@ -143,7 +163,12 @@ def versions() -> dict[str, str]:
 
 
 def as_json(
-    bandwidth: float, n_threads: int, lines: list[Line], finishes: list[courses.Finish], figures: list[Figure]
+    bandwidth: float,
+    n_threads: int,
+    lines: list[Line],
+    finishes: list[courses.Finish],
+    outcomes: list[order.Outcome],
+    figures: list[Figure],
 ) -> dict[str, object]:
     return {
         "machine": {
@@ -159,6 +184,14 @@ def as_json(
         "courses": [
             {**asdict(finish), "share": finish.share, "ratios": {race.peer: race.ratio for race in finish.races}}
             for finish in finishes
+        ],
+        "order": [
+            {
+                **asdict(outcome),
+                "ns_a_row": outcome.ns_a_row,
+                "ratios": {race.peer: race.ratio for race in outcome.races},
+            }
+            for outcome in outcomes
         ],
         "figures": [asdict(figure) for figure in figures],
     }

@@ -174,3 +174,14 @@ def logits_memory() -> list[Figure]:
         return [Figure("logits", "extra memory of softmax_summary", None, "MB", 64, "is read from Linux's /proc")]
     what = "extra memory of softmax_summary, 4 GB of logits"
     return [Figure("logits", what, int(run("-m", "bench.memory", "softmax_summary")) / 1e6, "MB", 64)]
+
+
+def fit_memory() -> list[Figure]:
+    """Peak memory of an isotonic fit of 10 M rows beyond them, ours and scikit-learn's, in processes of their own."""
+    what, unit = "extra memory of an isotonic fit, 10 M rows", "bytes a row"
+    if not Path("/proc/self/clear_refs").exists():
+        return [Figure("fit-memory", what, None, unit, 24, "is read from Linux's /proc")]
+    return [
+        Figure("fit-memory", f"{what}, {name}", int(run("-m", "bench.memory", "fit", name)) / 1e7, unit, at_most)
+        for name, at_most in (("fastcal", 24), ("scikit-learn", None))
+    ]

@@ -1,5 +1,7 @@
 """``python -m bench.memory NAME``: the bytes that the whole report takes beyond its input, for fastcal or a peer.
 
+``softmax_summary`` in place of a name is that of fastcal; ``fit NAME`` is an isotonic fit of 10 M rows.
+
 The process allocates the input, calls once with few rows so that code is loaded and compiled, lets the kernel forget
 the peak of its memory (Linux: 5 into /proc/self/clear_refs), runs, and prints by how much the peak exceeds the start.
 """
@@ -16,6 +18,7 @@ from comparisons import TABLE, Data, generate
 
 import fastcal as fc
 
+from . import order
 from .race import DTYPE, FULL, use_all_cores
 
 
@@ -28,6 +31,19 @@ def of_softmax_summary() -> None:
     found = fc.softmax_summary(logits)
     results = sum(getattr(found, place.name).nbytes for place in fields(found))
     print(_status("VmHWM") - before - results)
+
+
+def of_fit(name: str) -> None:
+    """Print the bytes that a fit of 10 M float32 scores and float64 labels takes beyond them."""
+    scores, y = order.bernoulli(order.ROWS)
+    fit = order.FITS[name]
+    use_all_cores()
+    few = 100_000  # which takes several pieces, as many rows do
+    fit(scores[:few], y[:few], None)
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _status("VmRSS")
+    fit(scores, y, None)
+    print(_status("VmHWM") - before)
 
 
 def main(name: str) -> None:
@@ -55,4 +71,9 @@ def _status(name: str) -> int:
 
 
 if __name__ == "__main__":
-    of_softmax_summary() if sys.argv[1] == "softmax_summary" else main(sys.argv[1])
+    if sys.argv[1] == "fit":
+        of_fit(sys.argv[2])
+    elif sys.argv[1] == "softmax_summary":
+        of_softmax_summary()
+    else:
+        main(sys.argv[1])

@@ -109,23 +109,26 @@ def measure(row: Comparison, kind: str, shape: tuple[int, int], seconds: float) 
     callers = contenders(row, given)
     ours = callers.pop("fastcal")
     races = [race(ours, name, theirs, seconds) for name, theirs in callers.items()]
-    best = statistics.median([one.ours for one in races] or [_seconds(ours) for _ in range(MIN_ROUNDS)])
+    best = statistics.median([one.ours for one in races] or [elapsed(ours) for _ in range(MIN_ROUNDS)])
     return Line(row.name, row.work, kind, shape, given.n_bytes, best, races, bystanders.cores())
 
 
-def race(ours: Callable[[], Any], name: str, theirs: Callable[[], Any], seconds: float) -> Race:
-    """Ours and theirs in turns for about so many seconds."""
+def race(
+    ours: Callable[[], Any], name: str, theirs: Callable[[], Any], seconds: float, min_rounds: int = MIN_ROUNDS
+) -> Race:
+    """Ours and theirs in turns for about so many seconds, and at least so many rounds."""
     pairs: list[tuple[float, float]] = []
     ours(), theirs()
     start = perf_counter()
-    while len(pairs) < MIN_ROUNDS or (perf_counter() - start < seconds and len(pairs) < MAX_ROUNDS):
-        pairs.append((_seconds(ours), _seconds(theirs)))
+    while len(pairs) < min_rounds or (perf_counter() - start < seconds and len(pairs) < MAX_ROUNDS):
+        pairs.append((elapsed(ours), elapsed(theirs)))
     low, _, high = statistics.quantiles([b / a for a, b in pairs], n=4)
     median_ours, median_theirs = (statistics.median(times) for times in zip(*pairs, strict=True))
     return Race(name, median_ours, median_theirs, low, high, len(pairs))
 
 
-def _seconds(call: Callable[[], Any]) -> float:
+def elapsed(call: Callable[[], Any]) -> float:
+    """Seconds that one call takes, after a pause."""
     sleep(PAUSE)
     start = perf_counter()
     call()

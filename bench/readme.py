@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .courses import Finish, as_markdown
+from . import courses, order
 from .machine import Figure
 from .race import Line
 
@@ -12,17 +12,31 @@ README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- speed: begin (written by `python -m bench --readme`) -->\n", "<!-- speed: end -->"
 
 
-def write(lines: list[Line], finishes: list[Finish], figures: list[Figure], conditions: str) -> None:
+def write(
+    lines: list[Line],
+    finishes: list[courses.Finish],
+    outcomes: list[order.Outcome],
+    figures: list[Figure],
+    conditions: str,
+) -> None:
     """Replace the README's tables; raises ValueError where it has no place for them."""
     text = README.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise ValueError("the README has no markers for the speed tables")
-    README.write_text(before + begin + tables(lines, finishes, figures, conditions) + end + after, encoding="utf-8")
+    README.write_text(
+        before + begin + tables(lines, finishes, outcomes, figures, conditions) + end + after, encoding="utf-8"
+    )
 
 
-def tables(lines: list[Line], finishes: list[Finish], figures: list[Figure], conditions: str) -> str:
+def tables(
+    lines: list[Line],
+    finishes: list[courses.Finish],
+    outcomes: list[order.Outcome],
+    figures: list[Figure],
+    conditions: str,
+) -> str:
     """A line a work and kind of input, a line a whole process."""
     raced = [
         "| work | input, float32 | fastcal | fastest peer | its time | ratio | quartiles |",
@@ -39,4 +53,5 @@ def tables(lines: list[Line], finishes: list[Finish], figures: list[Figure], con
     for figure in figures:
         value = "-" if figure.value is None else f"{figure.value:.2f} {figure.unit}"
         whole.append(f"| {figure.what} | {value} | {'' if figure.at_most is None else f'{figure.at_most:g}'} |")
-    return "\n".join([conditions, "", *raced, "", *as_markdown(finishes), "", *whole, ""])
+    kernels, sorted_scores = courses.as_markdown(finishes), order.as_markdown(outcomes)
+    return "\n".join([conditions, "", *raced, "", *kernels, "", *sorted_scores, "", *whole, ""])

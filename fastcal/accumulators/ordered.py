@@ -135,7 +135,7 @@ class CellAccumulator(Mergeable):
         limit = self._settings["n_cells"]
         sound = (
             0 <= level <= MAX_LEVEL
-            and (np.diff(keys) > 0).all()
+            and (keys[1:] > keys[:-1]).all()
             and (n == 0 or (keys[0] >= least and keys[-1] <= largest))
             and (limit is None or n <= limit)
             and (limit is not None or level == 0)

@@ -248,7 +248,7 @@ def check_increasing(x: Any, y: Any) -> bool:
     from scipy.stats import spearmanr
 
     rho = spearmanr(np.asarray(x, np.float64), np.asarray(y, np.float64)).statistic
-    n = np.size(x)
+    n = int(np.size(x))
     if abs(rho) < 1 and n > 3:
         centre, spread = np.arctanh(rho), 1.96 / float(n - 3) ** 0.5
         if np.sign(centre - spread) != np.sign(centre + spread):

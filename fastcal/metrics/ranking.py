@@ -41,7 +41,7 @@ def auroc(y_true: Any, score: Any, *, sample_weight: Any = None, n_threads: int 
     >>> fc.auroc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
     0.75
     """
-    return _ranking(y_true, score, sample_weight, n_threads).auroc()
+    return _ranking(y_true, score, sample_weight, n_threads)[0].auroc()
 
 
 def average_precision(y_true: Any, score: Any, *, sample_weight: Any = None, n_threads: int | None = None) -> float:
@@ -53,7 +53,7 @@ def average_precision(y_true: Any, score: Any, *, sample_weight: Any = None, n_t
     >>> round(fc.average_precision([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]), 6)
     0.833333
     """
-    return _ranking(y_true, score, sample_weight, n_threads, needs=(1,)).average_precision()
+    return _ranking(y_true, score, sample_weight, n_threads, needs=(1,))[0].average_precision()
 
 
 def fpr_at_tpr(
@@ -70,7 +70,7 @@ def fpr_at_tpr(
     """
     if not (isinstance(tpr, int | float | np.number) and 0 < tpr <= 1):
         raise ValueError(f"tpr is {tpr!r}; expected a number above 0 and at most 1")
-    return _ranking(y_true, score, sample_weight, n_threads).fpr_at_tpr(float(tpr))
+    return _ranking(y_true, score, sample_weight, n_threads)[0].fpr_at_tpr(float(tpr))
 
 
 def roc_curve(
@@ -85,12 +85,15 @@ def roc_curve(
     >>> fc.roc_curve([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]).tpr
     array([0. , 0.5, 0.5, 1. , 1. ])
     """
-    ranking = _ranking(y_true, score, sample_weight, n_threads)
+    ranking, dtype = _ranking(y_true, score, sample_weight, n_threads)
     thresholds, missed, hits = ranking.steps()
     if drop_intermediate and len(thresholds) > 2:
         bends = np.append(True, np.append((np.diff(missed, 2) != 0) | (np.diff(hits, 2) != 0), True))
         thresholds, missed, hits = thresholds[bends], missed[bends], hits[bends]
-    return RocCurve(np.append(0.0, missed / missed[-1]), np.append(0.0, hits / hits[-1]), np.append(np.inf, thresholds))
+    thresholds = thresholds.astype(dtype)
+    return RocCurve(
+        np.append(0.0, missed / missed[-1]), np.append(0.0, hits / hits[-1]), np.append(dtype.type(np.inf), thresholds)
+    )
 
 
 def precision_recall_curve(
@@ -110,23 +113,26 @@ def precision_recall_curve(
     >>> fc.precision_recall_curve([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]).recall
     array([1. , 1. , 0.5, 0.5, 0. ])
     """
-    ranking = _ranking(y_true, score, sample_weight, n_threads, needs=(1,))
+    ranking, dtype = _ranking(y_true, score, sample_weight, n_threads, needs=(1,))
     thresholds, missed, hits = ranking.steps()
     if drop_intermediate and len(thresholds) > 2:
         step = np.diff(hits) != 0
         bends = np.append(True, np.append(step[:-1] | step[1:], True))
         thresholds, missed, hits = thresholds[bends], missed[bends], hits[bends]
     return PrecisionRecallCurve(
-        np.append((hits / (hits + missed))[::-1], 1.0), np.append((hits / hits[-1])[::-1], 0.0), thresholds[::-1]
+        np.append((hits / (hits + missed))[::-1], 1.0),
+        np.append((hits / hits[-1])[::-1], 0.0),
+        thresholds[::-1].astype(dtype),
     )
 
 
 def _ranking(
     y_true: Any, score: Any, sample_weight: Any, n_threads: int | None, needs: tuple[int, ...] = (0, 1)
-) -> Ranking:
+) -> tuple[Ranking, np.dtype[Any]]:
+    """The ranking, and the dtype that scores are taken in."""
     rows = scored_rows(score, y_true, sample_weight, names=NAMES, labels_only=True, n_threads=n_threads)
     ranking = Ranking(groups(rows, n_threads, by_class=True))
     for label in needs:
         if not (ranking.n_negative, ranking.n_positive)[label]:
             raise DataError("y_true", (), f"holds no label {label} (of a weight above 0)")
-    return ranking
+    return ranking, rows.scores.dtype
