@@ -247,7 +247,7 @@ def check_increasing(x: Any, y: Any) -> bool:
     """Whether y rises with x by Spearman's rank correlation; warns where its 95 % interval (Fisher 1915) holds 0."""
     from scipy.stats import spearmanr
 
-    rho = spearmanr(np.asarray(x, np.float64), np.asarray(y, np.float64)).statistic
+    rho = float(spearmanr(np.asarray(x, np.float64), np.asarray(y, np.float64)).statistic)
     n = int(np.size(x))
     if abs(rho) < 1 and n > 3:
         centre, spread = np.arctanh(rho), 1.96 / float(n - 3) ** 0.5

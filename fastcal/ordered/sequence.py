@@ -59,7 +59,6 @@ def pool(y: Column, weights: Column | None, *, increasing: bool, n_threads: int 
         kernels.pooling.spread(starts, values, sign, start, stop, x)
 
     engine.run(size, 8 * (n // size + 1), max(-(-size // (4 * n_stretches)), 1), lambda: spread, n_threads)
-    x += 0.0  # no -0.0 from a sign
     return IsotonicResult(x, _kept(totals, size), _kept(starts, size + 1))
 
 
