@@ -79,6 +79,17 @@ def test_no_digit_is_lost(rows):
         assert abs(Fraction(float(ours)) - expected) <= abs(expected) * Fraction(1, 10**13) + Fraction(1, 10**13)
 
 
+@pytest.mark.parametrize("n", [1, 2, 30, 61])
+def test_what_rises_is_left_alone(n):
+    y = np.arange(n) - 7.5
+    for increasing in (True, False):
+        found = fc.isotonic_regression(y if increasing else -y, increasing=increasing)
+        np.testing.assert_array_equal(found.x, y if increasing else -y)
+        np.testing.assert_array_equal(found.blocks, np.arange(n + 1))
+        np.testing.assert_array_equal(found.weights, np.ones(n))
+    assert not np.signbit(fc.isotonic_regression([0.0, 0.0], increasing=False).x).any()
+
+
 def test_sums_survive_cancellation():
     y, third = [1e16, 1.0, -1e16], [1 / 3] * 3
     assert fc.isotonic_regression(y).x.tolist() == third

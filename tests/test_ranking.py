@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from small_pieces import cut_up  # noqa: F401 - a fixture
 
 import fastcal as fc
+from fastcal import kernels
 
 pytestmark = pytest.mark.usefixtures("cut_up")
 FIGURES = (fc.auroc, fc.average_precision, fc.fpr_at_tpr)
@@ -82,6 +83,11 @@ def test_fpr_at_any_tpr(tpr):
     rng = np.random.default_rng(0)
     y, x = np.arange(200) % 2, np.round(rng.random(200), 2)
     assert fc.fpr_at_tpr(y, x, tpr=tpr) == oracle_ordered.fpr_at_tpr(y, x, tpr=float(tpr))
+
+
+def test_a_tpr_that_rounding_puts_out_of_reach_is_reached_by_all_rows():
+    weights = np.ones(3)
+    assert kernels.ranking.reach(weights, weights, 3.0000000001) == 3
 
 
 def test_thresholds_have_the_dtype_of_the_scores():

@@ -147,7 +147,7 @@ class _Look:
             n_zero = len(part) - int(np.count_nonzero(part))
             n_one = len(part) - n_zero if (low, high) in ((0, 1), (1, 1)) else 0
         else:
-            low, high, n_zero, n_one = kernels.sorting.survey(part)
+            low, high, n_zero, n_one = (int(one) for one in kernels.sorting.survey(part))
         self.low, self.high = min(self.low, low), max(self.high, high)
         self.n_zero, self.n_one = self.n_zero + n_zero, self.n_one + n_one
 
