@@ -102,10 +102,12 @@ def test_the_readmes_order_of_imports_is_the_contract():
 
 
 def test_the_readmes_python_runs():
-    """The five lines of library use, on rows of their shapes."""
+    """The lines of library use, on rows of their shapes."""
     code = README.split("```python\n", 1)[1].split("```", 1)[0]
     logits = np.random.default_rng(0).standard_normal((100, 3))
     labels = np.zeros(100, int)
     probs = np.full((100, 4), 0.25)
+    scores, outcomes = np.linspace(0, 1, 100), np.arange(100) % 2
     batches = [(labels[:50], probs[:50]), (labels[50:], probs[50:])]
-    exec(compile(code, "README.md", "exec"), {"logits": logits, "labels": labels, "probs": probs, "batches": batches})
+    given = {"logits": logits, "labels": labels, "probs": probs, "batches": batches}
+    exec(compile(code, "README.md", "exec"), {**given, "scores": scores, "outcomes": outcomes})

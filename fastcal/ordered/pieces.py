@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,6 @@ from .columns import STRETCH, ScoredRows
 PIECE_ROWS = 1 << 15
 MAX_PIECES = 1 << 12
 CELLS = 16  # of a piece, so that pieces come out about equal
-ZERO = np.uint64(0)
 
 
 @dataclass(frozen=True)
@@ -91,86 +91,48 @@ def cut(rows: ScoredRows, n_threads: int | None) -> Pieces:
     n_pieces = min(-(-rows.n_rows // PIECE_ROWS), MAX_PIECES)
     cells = CellMap.of(rows, 1 if n_pieces <= 2 else CELLS * n_pieces)
     # Each stretch of rows has its own places in every piece.
-    stretches = np.linspace(0, rows.n_rows, 1 + min(4 * engine.thread_count(n_threads), n_pieces)).astype(np.int64)
-    counts = np.zeros((len(stretches) - 1, cells.n_cells), np.uint32)
+    n_stretches = min(4 * engine.thread_count(n_threads), n_pieces)
+    bounds = np.linspace(0, rows.n_rows, n_stretches + 1).astype(np.int64).tolist()
+    counts = np.zeros((n_stretches, cells.n_cells), np.uint32)
 
-    def each_stretch(work: _Stretch) -> None:
-        engine.run(len(counts), 24 * (rows.n_rows // len(counts) + 1), 1, lambda: work, n_threads)
+    def each_stretch(work: Callable[..., None]) -> None:
+        """Call ``work`` with the number of each stretch and some of its rows at a time."""
 
-    each_stretch(_Count(rows, stretches, cells, counts))
+        def stretch(number: int, _: int) -> None:
+            for start in range(bounds[number], bounds[number + 1], STRETCH):
+                stop = min(start + STRETCH, bounds[number + 1])
+                columns = (rows.scores, rows.labels, rows.weights, rows.targets)
+                work(number, *(None if column is None else column.chunk(start, stop) for column in columns))
+
+        engine.run(n_stretches, 24 * (rows.n_rows // n_stretches + 1), 1, lambda: stretch, n_threads)
+
+    def count(number: int, scores: Array, _labels: Array, weights: Array, _targets: Array) -> None:
+        kernels.sorting.count(scores, weights, *cells.arguments, counts[number])
+
+    each_stretch(count)
     in_cell = counts.sum(axis=0, dtype=np.int64)
     piece = (np.cumsum(in_cell) - in_cell) // max(PIECE_ROWS, -(-rows.n_rows // MAX_PIECES))
     if rows.low < 0 <= rows.high:
-        piece[(cells.start(np.arange(cells.n_cells)).view(np.int64) >= 0)] += MAX_PIECES
+        piece[cells.start(np.arange(cells.n_cells)).view(np.int64) >= 0] += MAX_PIECES
     first = np.flatnonzero(np.diff(piece, prepend=-1))
     piece_of = np.repeat(np.arange(len(first), dtype=np.uint16), np.diff(first, append=cells.n_cells))
     moved = np.add.reduceat(counts, first, axis=1, dtype=np.int64)
     starts = np.concatenate([[0], np.cumsum(moved.sum(axis=0))])
     places = (starts[:-1] + np.cumsum(moved, axis=0) - moved).astype(np.uint64)
-    n = int(starts[-1])
-    pieces = Pieces(
-        starts.tolist(),
-        np.maximum(cells.start(first).view(np.int64), rows.low).view(np.uint64),  # so that elements fit their bits
-        rows.scores.dtype.type(0),
-        memory.empty((n,), np.dtype(np.uint32 if rows.scores.dtype == np.float32 else np.uint64)),
-        None if rows.weights is None else memory.empty((n,), np.dtype(np.float64)),
-        None if rows.targets is None else memory.empty((n,), np.dtype(np.float64)),
+
+    def room(dtype: type) -> Array:
+        return memory.empty((int(starts[-1]),), np.dtype(dtype))
+
+    out = (
+        room(np.uint32 if rows.scores.dtype == np.float32 else np.uint64),
+        None if rows.weights is None else room(np.float64),
+        None if rows.targets is None else room(np.float64),
     )
-    each_stretch(_Scatter(rows, stretches, cells, piece_of, places, pieces))
-    return pieces
+    origins = np.maximum(cells.start(first).view(np.int64), rows.low).view(np.uint64)  # so that elements fit their bits
 
+    def scatter(number: int, scores: Array, labels: Array, weights: Array, targets: Array) -> None:
+        where = (*cells.arguments, piece_of, origins, places[number])
+        kernels.sorting.scatter(scores, labels, weights, targets, *where, out)
 
-class _Stretch:
-    """Work on stretches of rows, by number; has no state of its own, so that threads share it."""
-
-    def __init__(self, rows: ScoredRows, stretches: Array, cells: CellMap) -> None:
-        self.rows = rows
-        self.stretches = stretches.tolist()
-        self.cells = cells
-
-    def __call__(self, number: int, stop: int) -> None:
-        rows, end = self.rows, self.stretches[number + 1]
-        columns = (rows.scores, rows.labels, rows.weights, rows.targets)
-        for start in range(self.stretches[number], end, STRETCH):
-            self.work(
-                number,
-                *(None if one is None else one.chunk(start, min(start + STRETCH, end)) for one in columns),
-            )
-
-    def work(
-        self, number: int, scores: Array | None, labels: Array | None, weights: Array | None, targets: Array | None
-    ) -> None:
-        """Do a part of a stretch."""
-        raise NotImplementedError
-
-
-class _Count(_Stretch):
-    """Count the rows of each stretch and cell."""
-
-    def __init__(self, rows: ScoredRows, stretches: Array, cells: CellMap, counts: Array) -> None:
-        super().__init__(rows, stretches, cells)
-        self.counts = counts
-
-    def work(
-        self, number: int, scores: Array | None, labels: Array | None, weights: Array | None, targets: Array | None
-    ) -> None:
-        """See :meth:`_Stretch.work`."""
-        kernels.sorting.count(scores, weights, *self.cells.arguments, self.counts[number])
-
-
-class _Scatter(_Stretch):
-    """Move the rows of each stretch to their pieces."""
-
-    def __init__(
-        self, rows: ScoredRows, stretches: Array, cells: CellMap, piece_of: Array, places: Array, pieces: Pieces
-    ) -> None:
-        super().__init__(rows, stretches, cells)
-        self.map = (*cells.arguments, piece_of, pieces.origins)
-        self.places = places
-        self.out = (pieces.elements, pieces.weights, pieces.targets)
-
-    def work(
-        self, number: int, scores: Array | None, labels: Array | None, weights: Array | None, targets: Array | None
-    ) -> None:
-        """See :meth:`_Stretch.work`."""
-        kernels.sorting.scatter(scores, labels, weights, targets, *self.map, self.places[number], self.out)
+    each_stretch(scatter)
+    return Pieces(starts.tolist(), origins, rows.scores.dtype.type(0), *out)
