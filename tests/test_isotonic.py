@@ -233,7 +233,7 @@ def test_prediction_among_many_knots_in_few_cells():
 )
 def test_knots_too_near_or_too_far_for_a_slope(knots, scores, expected):
     function = Interpolation(*(np.array(values) for values in knots))
-    np.testing.assert_allclose(function("x", scores, outside="raise"), expected, rtol=1e-2)
+    np.testing.assert_allclose(function.at("x", scores, outside="raise"), expected, rtol=1e-2)
 
 
 def test_one_knot_is_constant_everywhere():
@@ -299,6 +299,14 @@ def test_estimator_is_scikit_learns():
     assert fitted.score(X, Y, W) == pytest.approx(theirs.score(X, Y, W), rel=1e-12)
     with pytest.raises(ValueError, match="not fitted"):
         fc.IsotonicRegression().get_feature_names_out()
+    np.testing.assert_array_equal(fitted.f_([0.1, 9.0]), [fitted.predict([0.1])[0], np.nan])
+
+    class Named(fc.IsotonicRegression):
+        def __init__(self, name="it", y_min=None):
+            super().__init__(y_min=y_min)
+            self.name = name
+
+    assert base.clone(Named("that", 0.5)).get_params() == {"name": "that", "y_min": 0.5}
 
 
 def test_compatible_estimator_in_a_pipeline():

@@ -32,9 +32,14 @@ BAD_FITS = [
     ((X, [0, INF, 1]), r"y\[1\] is inf"),
     ((X, [0, 0.5, NAN]), r"y\[2\] is nan"),
     ((X, Y, [1, 1, NAN]), r"sample_weight\[2\] is nan"),
-    ((X, Y, [1, -1, -2]), r"sample_weight\[1\] is -1; a weight is not negative"),
+    ((X, Y, [1, -1, -2]), r"sample_weight\[1\] is -1; a weight is 0, or from 1e-100 to 1e\+100"),
     ((X, Y, [1, -0.5, 2]), r"sample_weight\[1\] is -0.5"),
     ((X, Y, [0, 0, 0]), r"sample_weight\[0\] is 0, as all the others"),
+    ((X, Y, [1, 1e101, 2]), r"sample_weight\[1\] is 1e\+101"),
+    ((X, Y, [1, 1e-101, 2]), r"sample_weight\[1\] is 1e-101"),
+    ((X, [0, 1, 1e101]), r"y\[2\] is 1e\+101; targets lie between"),
+    ((X, [0, -1e101, 1]), r"y\[1\] is -1e\+101"),
+    ((np.array(X, np.float32), [0, 1, 1e50]), "y has fitted values beyond float32"),
     ((X, Y[:2]), r"y has shape \(2,\), but X has 3 rows"),
     ((X, Y, W[:2]), r"sample_weight has shape \(2,\)"),
     ((X, [Y, Y, Y]), r"y has shape \(3, 3\)"),
@@ -74,6 +79,8 @@ def test_what_is_no_numbers():
         (([1, 2], [1, 0]), r"weights\[1\] is 0"),
         (([1, 2], [1, -2]), r"weights\[1\] is -2"),
         (([1, 2], [1, INF]), r"weights\[1\] is inf"),
+        (([1, 2], [1, NAN]), r"weights\[1\] is nan"),
+        (([1e101, 2],), r"y\[0\] is 1e\+101"),
         (([1, 2], [1]), r"weights has shape \(1,\)"),
         (([[1, 2]],), "incorrect number of dimensions: 2; expected 1"),
     ],
@@ -124,3 +131,17 @@ def test_bad_predictions():
     with pytest.raises(ValueError, match="out overlaps T"):
         model.predict(row[:2], out=row[1:])
     assert model.predict(np.array([])).shape == (0,)
+    rows = np.linspace(0.1, 0.3, 50)
+    rows[[20, 40]] = NAN
+    before = rows.copy()
+    with pytest.raises(fc.DataError, match=r"T\[20\] is nan"):
+        model.predict(rows, out=rows)
+    np.testing.assert_array_equal(rows, before)
+    with pytest.raises(fc.DataError, match=r"y has shape \(1,\)"):
+        model.score(X, [5])
+    with pytest.raises(fc.DataError, match=r"X\[0\] lies outside the fitted range"):
+        model.score([9.0, 0.1, 0.2], Y)
+    with pytest.raises(ValueError, match="increasing is 'no'"):
+        fc.isotonic_regression([1, 2], increasing="no")
+    with pytest.raises(ValueError, match="ties is 'sklearn'"):
+        fc.IsotonicRegression(ties="sklearn").fit_batches([(X, Y)])

@@ -85,9 +85,19 @@ def test_fpr_at_any_tpr(tpr):
     assert fc.fpr_at_tpr(y, x, tpr=tpr) == oracle_ordered.fpr_at_tpr(y, x, tpr=float(tpr))
 
 
-def test_a_tpr_that_rounding_puts_out_of_reach_is_reached_by_all_rows():
+@given(ranked(), st.floats(1e-3, 1e3), st.sampled_from([0.1, 0.5, 0.9, 0.95, 1.0]))
+def test_equal_weights_change_nothing(rows, weight, tpr):
+    """Whatever rounding makes of their sums."""
+    y, x, _ = rows
+    w = np.full(len(x), weight)
+    assert fc.fpr_at_tpr(y, x, tpr=tpr, sample_weight=w) == pytest.approx(fc.fpr_at_tpr(y, x, tpr=tpr), rel=1e-12)
+    assert fc.auroc(y, x, sample_weight=w) == pytest.approx(fc.auroc(y, x), rel=1e-12)
+    assert fc.auroc(y, x, sample_weight=w) <= 1
+
+
+def test_what_is_out_of_reach_is_reached_by_all_rows():
     weights = np.ones(3)
-    assert kernels.ranking.reach(weights, weights, 3.0000000001) == 3
+    assert kernels.ranking.reach(weights, weights, 3.1) == 3
 
 
 def test_thresholds_have_the_dtype_of_the_scores():

@@ -246,7 +246,7 @@ class Accumulator(Mergeable):
             accumulator = cls(**settings)
         except (TypeError, ValueError) as error:
             raise ValueError(f"not a fastcal state: {error}") from error
-        if settings != accumulator._settings:
+        if repr(sorted(settings.items())) != repr(sorted(accumulator._settings.items())):  # True is not 1
             raise ValueError(f"not a fastcal state: its settings are not those of {cls.__name__}")
         if columns is not None and not (type(columns) is int and 0 <= columns <= MAX_CLASSES):
             raise ValueError(f"not a fastcal state: columns is {columns!r}")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable
 from typing import Any, Self
 
 import numpy as np
 
+from fastcal import kernels
+
 from ..arrays import Array
-from ..ordered.cells import LARGEST_KEY, MAX_LEVEL, Cells, in_two_parts
-from ..ordered.columns import Names, ScoredRows, scored_rows
+from ..ordered.cells import LARGEST_KEY, MAX_LEVEL, Cells, among, hot_cells
+from ..ordered.columns import STRETCH, Names, ScoredRows, scored_rows
 from ..ordered.fit import IsotonicFit
-from ..ordered.groups import Groups, blocks_of, groups
+from ..ordered.groups import blocks_of, groups, in_two_parts
 from ..ordered.ranking import Ranking
 from .evaluation_report import EvaluationReport
 from .mergeable import Mergeable
@@ -21,6 +24,7 @@ from .serial import pack, unpack
 NAMES = Names("score", "y_true", "sample_weight")
 MIN_CELLS, MAX_CELLS = 1 << 10, 1 << 26
 DEFAULT_CELLS = 1 << 16
+MAX_COUNT = 1 << 61  # rows of a state: as many again can be added
 
 
 class CellAccumulator(Mergeable):
@@ -36,17 +40,25 @@ class CellAccumulator(Mergeable):
     labels_only: bool
 
     def __init__(self, *, settings: dict[str, Any], n_cells: int | None, n_threads: int | None) -> None:
-        if n_cells is not None and not (type(n_cells) is int and MIN_CELLS <= n_cells <= MAX_CELLS):
-            raise ValueError(f"n_cells is {n_cells!r}; expected an integer from {MIN_CELLS} to {MAX_CELLS}")
+        if n_cells is not None:
+            if isinstance(n_cells, bool) or not isinstance(n_cells, int | np.integer):
+                raise ValueError(f"n_cells is {n_cells!r}; expected an integer")
+            if not MIN_CELLS <= n_cells <= MAX_CELLS:
+                raise ValueError(f"n_cells is {n_cells!r}; expected an integer from {MIN_CELLS} to {MAX_CELLS}")
+            n_cells = int(n_cells)
         super().__init__({**settings, "n_cells": n_cells}, n_threads)
+        self._forget()
+
+    def _forget(self) -> None:
         self._state = Cells.empty()
         self._n = 0
-        self._square = (0.0, 0.0)  # sum of weight times squared target, in two parts; of floats only
+        self._square = (0.0, 0.0)  # the sum of weights times squared targets, in two parts
+        self._bounds = (math.inf, -math.inf)  # of the targets
 
     def reset(self) -> Self:
         """Forget everything seen; returns self."""
         with self._changing():
-            self._state, self._n, self._square = Cells.empty(), 0, (0.0, 0.0)
+            self._forget()
         return self
 
     def update(self, y_true: Any, score: Any, *, sample_weight: Any = None, dtype: str | None = None) -> Self:
@@ -64,27 +76,27 @@ class CellAccumulator(Mergeable):
             sample_weight,
             names=NAMES,
             labels_only=self.labels_only,
+            weightless=True,
             dtype=dtype,
             n_threads=self._n_threads,
         )
-        found = self._groups(rows)
+        found = groups(rows, self._n_threads, by_class=self.by_class)
         added = Cells.of(found, self._settings["n_cells"])
         with self._changing():
-            state = self._state.merged(added, self._settings["n_cells"], by_class=self.by_class)
-            self._square = _two_sums(self._square, (_square(rows, found), 0.0))
-            self._state, self._n = state, self._n + int(rows.n_rows)
+            self._add(added, rows.n_rows, _square(rows, added), rows.bounds)
         return self
 
-    def _groups(self, rows: ScoredRows) -> Groups:
-        return groups(rows, self._n_threads, by_class=self.by_class)
+    def _add(self, cells: Cells, n: int, square: tuple[float, float], bounds: tuple[float, float]) -> None:
+        state = self._state.merged(cells, self._settings["n_cells"], by_class=self.by_class)
+        self._square = _two_sums(self._square, square)
+        self._bounds = min(self._bounds[0], bounds[0]), max(self._bounds[1], bounds[1])
+        self._state, self._n = state, self._n + n
 
     def merge(self, other: Self) -> Self:
         """Add what ``other`` has seen; returns self. Raises ValueError where their settings differ."""
         self._check_same(other)
         with self._changing():
-            state = self._state.merged(other._state, self._settings["n_cells"], by_class=self.by_class)
-            self._square = _two_sums(self._square, other._square)
-            self._state, self._n = state, self._n + other._n
+            self._add(other._state, other._n, other._square, other._bounds)
         return self
 
     @property
@@ -101,7 +113,7 @@ class CellAccumulator(Mergeable):
         """The state, for :meth:`from_bytes` of this or any later version; equal counts give equal bytes."""
         arrays = {
             "counts": np.array([self._n, self._state.level], np.int64),
-            "square": np.array(self._square).view(np.int64),
+            "targets": np.array([*self._square, *self._bounds]).view(np.int64),
             "keys": self._state.keys,
             "sums": np.ascontiguousarray(self._state.sums).view(np.int64),
         }
@@ -115,53 +127,50 @@ class CellAccumulator(Mergeable):
             accumulator = cls(**settings)
         except (TypeError, ValueError) as error:
             raise ValueError(f"not a fastcal state: {error}") from error
-        if settings != accumulator._settings:
+        if repr(sorted(settings.items())) != repr(sorted(accumulator._settings.items())):  # True is not 1
             raise ValueError(f"not a fastcal state: its settings are not those of {cls.__name__}")
         accumulator._take(arrays)
         return accumulator
 
     def _take(self, arrays: dict[str, Array]) -> None:
         """Become what arrays from outside say, once they were found to be a state."""
-        shapes = {name: array.shape for name, array in arrays.items()}
-        n = shapes.get("keys", (0,))[0] if shapes.get("keys") else 0
-        columns = (shapes.get("sums") or (0, 0))[-1]
-        expected = {"counts": (2,), "square": (2,), "keys": (n,), "sums": (n, columns)}
-        if shapes != expected or columns not in (2, 4):
+        n = len(arrays.get("keys", ()))
+        columns = arrays["sums"].shape[-1] if arrays.get("sums", np.empty(0)).ndim == 2 else 0
+        expected = {"counts": (2,), "targets": (4,), "keys": (n,), "sums": (n, columns)}
+        if {name: array.shape for name, array in arrays.items()} != expected or columns not in (2, 4):
             raise ValueError("not a fastcal state: its arrays are not those of cells")
         n_rows, level = arrays["counts"].tolist()
-        square = arrays["square"].view(np.float64)
+        *square, low, high = arrays["targets"].view(np.float64).tolist()
         keys, sums = arrays["keys"], arrays["sums"] if columns == 2 else arrays["sums"].view(np.float64)
-        least, largest = (-LARGEST_KEY - 1) >> max(level, 0), LARGEST_KEY >> max(level, 0)
         limit = self._settings["n_cells"]
         sound = (
             0 <= level <= MAX_LEVEL
+            and 0 <= n_rows < MAX_COUNT
             and (keys[1:] > keys[:-1]).all()
-            and (n == 0 or (keys[0] >= least and keys[-1] <= largest))
-            and (limit is None or n <= limit)
-            and (limit is not None or level == 0)
-            and np.isfinite(sums).all()
+            and (n == 0 or (keys[0] >= (-LARGEST_KEY - 1) >> level and keys[-1] <= LARGEST_KEY >> level))
+            and (level == 0 if limit is None else n <= limit)
             and not np.isnan(square).any()
-            and self._sound(sums)
-            and 0 <= n_rows < 1 << 62
-            and (columns == 4 or int(sums.sum()) == n_rows)
-            and (n > 0 or n_rows == 0 or columns == 4)
+            and (low <= high if n_rows else (low, high) == (math.inf, -math.inf))
+            and self._sound(sums, n_rows)
         )
         if not sound:
             raise ValueError("not a fastcal state: its cells contradict each other")
         self._state, self._n = Cells(level, keys, sums), n_rows
-        self._square = (float(square[0]), float(square[1]))
+        self._square, self._bounds = (square[0], square[1]), (low, high)
 
-    def _sound(self, sums: Array) -> bool:
-        """Whether sums can be those of rows."""
+    def _sound(self, sums: Array, n_rows: int) -> bool:
+        """Whether sums can be those of so many rows."""
         if sums.shape[1] == 2:
-            return bool((sums >= 0).all() and (sums.sum(axis=1) > 0).all() and (sums < 1 << 61).all())
+            counted = (sums >= 0).all() and (sums < MAX_COUNT).all() and (sums.sum(axis=1) > 0).all()
+            return bool(counted) and sum(map(int, sums.ravel())) <= n_rows
         weights = sums[:, :2].sum(axis=1) + (sums[:, 2:].sum(axis=1) if self.by_class else 0)
         least = min(sums[:, 0].min(initial=0), sums[:, 2].min(initial=0) if self.by_class else 0)
-        return bool((weights > 0).all() and least >= 0)
+        return bool((abs(sums) < 1e250).all() and (weights > 0).all() and least >= 0)
 
     def _copy(self) -> Self:
         new = type(self)(**self._settings, n_threads=self._n_threads)
-        new._state, new._n, new._square = self._state, self._n, self._square  # cells are never written to
+        new._state, new._n = self._state, self._n  # cells are never written to
+        new._square, new._bounds = self._square, self._bounds
         return new
 
     def _n_rows(self) -> int:
@@ -230,6 +239,8 @@ class IsotonicAccumulator(CellAccumulator):
     def __init__(
         self, *, increasing: bool = True, n_cells: int | None = DEFAULT_CELLS, n_threads: int | None = None
     ) -> None:
+        if not isinstance(increasing, bool | np.bool_):
+            raise ValueError(f"increasing is {increasing!r}; expected True or False")
         super().__init__(settings={"increasing": bool(increasing)}, n_cells=n_cells, n_threads=n_threads)
 
     def compute(self) -> IsotonicFit:
@@ -239,16 +250,10 @@ class IsotonicAccumulator(CellAccumulator):
         fit = blocks_of(self._state.groups(), falling=not self._settings["increasing"])
         if self._state.level == 0:
             return IsotonicFit.of(fit)
-        return IsotonicFit.of(fit, self.resolution, self._variance_within())
-
-    def _variance_within(self) -> float:
-        """The mean squared distance of targets from the mean of their cell.
-
-        The fit of cells is the best of all that are constant on cells, and so is no worse than the exact fit's means
-        over cells; within cells the exact fit can gain no more than this.
-        """
-        weight, target = in_two_parts(self._state.sums, by_class=False).reshape(-1, 2, 2).sum(axis=2).T
-        return max(sum(self._square) - math.fsum(target * target / weight), 0.0) / math.fsum(weight)
+        fit = dataclasses.replace(fit, last=self._state.ends(fit.last))
+        # The fit of cells is the best of all that are constant on cells, and so no worse than the exact fit's means
+        # over cells; within cells the exact fit can gain no more than their variance.
+        return IsotonicFit.of(fit, self.resolution, self._state.variance_within(self._square))
 
     def refined(self, batches: Iterable[tuple[Any, ...]]) -> IsotonicFit:
         """The exact fit, from a second look at the same rows, batches of (y_true, score) or (y_true, score, weight).
@@ -259,115 +264,82 @@ class IsotonicAccumulator(CellAccumulator):
         if self._state.level == 0:
             return self.compute()
         second = IsotonicRefinement(self)
-        for batch in batches:
-            second.update(*batch)
+        for y_true, score, *weight in batches:
+            second.update(y_true, score, sample_weight=weight[0] if weight else None)
         return second.compute()
 
 
 class IsotonicRefinement:
     """The second look at the rows of an :class:`IsotonicAccumulator`: what its ``refined`` does, for many machines.
 
-    ``update`` and ``merge`` as accumulators do; ``compute`` gives the exact fit. It holds the distinct scores of the
-    cells where a step of the fit may lie, all others as they are.
+    ``update`` and ``merge`` as accumulators do, pickles too; ``compute`` gives the exact fit. It holds the distinct
+    scores of the cells where a step of the fit may lie, all other cells as they are, and what it takes to notice that
+    the rows are not those of the first look.
     """
 
     def __init__(self, first: IsotonicAccumulator) -> None:
         self._first = first
-        self._hot = first._state.keys[hot_cells(first._state, falling=not first._settings["increasing"])]
-        self._rows = IsotonicAccumulator(**{**first._settings, "n_cells": None}, n_threads=first._n_threads)
+        falling = not first._settings["increasing"]
+        self._hot = first._state.keys[hot_cells(first._state, first._bounds, falling=falling)]
+        self._rows = Cells.empty()
+        self._seen = IsotonicAccumulator(**first._settings, n_threads=first._n_threads)
 
     @property
     def n_scores(self) -> int:
         """Distinct scores held."""
-        return len(self._rows._state.keys)
+        return len(self._rows.keys)
 
-    def update(self, y_true: Any, score: Any, sample_weight: Any = None) -> Self:
+    def update(self, y_true: Any, score: Any, *, sample_weight: Any = None, dtype: str | None = None) -> Self:
         """Add rows of the second look; returns self."""
-        rows = scored_rows(score, y_true, sample_weight, names=NAMES, n_threads=self._rows._n_threads)
-        cells = Cells.of(self._rows._groups(rows), None)
-        level = np.int64(self._first._state.level)
-        kept = _among(cells.keys >> level, self._hot)
-        kept_cells = Cells(0, cells.keys[kept], cells.sums[kept])
-        self._rows._state = self._rows._state.merged(kept_cells, None, by_class=False)
-        self._rows._n += rows.n_rows
+        one = IsotonicAccumulator(**{**self._first._settings, "n_cells": None}, n_threads=self._first._n_threads)
+        one.update(y_true, score, sample_weight=sample_weight, dtype=dtype)
+        kept = among(one._state.keys >> np.int64(self._first._state.level), self._hot)
+        rows = Cells(0, one._state.keys[kept], one._state.sums[kept])
+        self._take(rows, one._state.limited(self._first._settings["n_cells"]), one)
         return self
 
     def merge(self, other: IsotonicRefinement) -> Self:
         """Add what another has seen of the same first look; returns self."""
         if not np.array_equal(self._hot, other._hot):
             raise ValueError("cannot merge: the two refine different accumulators")
-        self._rows._state = self._rows._state.merged(other._rows._state, None, by_class=False)
-        self._rows._n += other._rows._n
+        self._take(other._rows, other._seen._state, other._seen)
         return self
+
+    def _take(self, rows: Cells, cells: Cells, seen: IsotonicAccumulator) -> None:
+        with self._seen._changing():
+            self._rows = self._rows.merged(rows, None, by_class=False)
+            self._seen._add(cells, seen._n, seen._square, seen._bounds)
 
     def compute(self) -> IsotonicFit:
         """The exact fit; raises ValueError where the second look did not see the rows of the first."""
-        first, found = self._first._state, self._rows._state
-        hot = _among(first.keys, self._hot)
-        seen, said = (in_two_parts(sums, by_class=False) for sums in (found.sums, first.sums[hot]))
-        same = np.allclose(seen.sum(axis=0), said.sum(axis=0), rtol=1e-9, atol=1e-9 * abs(said).sum())
-        if self._rows._n != self._first._n or not same:
-            raise ValueError(f"the second look saw other rows: {self._rows._n} of {self._first._n}, or other values")
-        cold = Cells(0, first.keys[~hot] << np.int64(first.level), first.sums[~hot])
-        both = cold.merged(found, None, by_class=False)
+        first, seen = self._first._state, self._seen._state
+        same = self._seen._n == self._first._n and first.level == seen.level and np.array_equal(first.keys, seen.keys)
+        if same:
+            ours, theirs = (in_two_parts(cells.sums, by_class=False) for cells in (first, seen))
+            same = np.allclose(ours, theirs, rtol=1e-9, atol=1e-9 * abs(ours).max(initial=0))
+        if not same:
+            raise ValueError(f"the second look saw other rows: {self._seen._n} of {self._first._n}, or other values")
+        cold = ~among(first.keys, self._hot)
+        cells = Cells(0, first.keys[cold] << np.int64(first.level), first.sums[cold])
+        both = cells.merged(self._rows, None, by_class=False)
         return IsotonicFit.of(blocks_of(both.groups(), falling=not self._first._settings["increasing"]))
 
 
-def hot_cells(cells: Cells, *, falling: bool) -> Array:
-    """In which cells a step of the exact fit may lie: True for these.
-
-    In the diagram of cumulated weights and targets the exact fit is the greatest convex minorant of all rows. That of
-    the cells' corners lies above it. A cell whose rows cannot reach down to it, even if all of label 0 came first, has
-    no corner of the exact one. Of real targets nothing is known within cells.
-    """
-    if not len(cells.keys):
-        return np.zeros(0, bool)
-    weight, target = in_two_parts(cells.sums, by_class=False).reshape(-1, 2, 2).sum(axis=2).T
-    if cells.level == 0:
-        return np.zeros(len(weight), bool)
-    if ((target < 0) | (target > weight)).any() or cells.sums.shape[1] == 4:
-        return np.ones(len(weight), bool)
-    if falling:
-        target = weight - target
-    order = Cells(0, np.arange(len(weight)), cells.sums)
-    fit = blocks_of(Groups(order.keys.astype(float), cells.sums), falling=falling)
-    first = fit.first.astype(np.int64)
-    block = np.repeat(np.arange(len(first)), np.diff(first, append=len(weight)))
-    value = np.repeat(
-        np.add.reduceat(target, first) / np.add.reduceat(weight, first), np.diff(first, append=len(weight))
-    )
-    above = np.cumsum(target - value * weight)  # height over the minorant after each cell; whole blocks add up to 0
-    before = np.append(0.0, above[:-1])
-    lowest = before - value * (weight - target)
-    margin = 1e-9 * (1 + weight.sum() * 1e-3)
-    at_end = np.append(block[1:] != block[:-1], True)
-    at_start = np.append(True, at_end[:-1])
-    return np.asarray((lowest <= margin) | (before <= margin) | (above <= margin) | at_end | at_start)
-
-
-def _among(keys: Array, some: Array) -> Array:
-    """Which of these keys, which rise, are among some others, which rise too."""
-    if not len(some):
-        return np.zeros(len(keys), bool)
-    at = np.minimum(np.searchsorted(some, keys), len(some) - 1)
-    return np.asarray(some[at] == keys)
-
-
-def _square(rows: ScoredRows, found: Groups) -> float:
-    """The sum of weight times squared target."""
-    if rows.targets is None and rows.weights is None:
-        return float(found.sums[:, 1].sum())
-    column = rows.targets or rows.labels
-    assert column is not None
-    total = []
-    for start in range(0, rows.n_rows, 1 << 18):
-        target = column.chunk(start, start + (1 << 18)).astype(np.float64)
-        weight = 1.0 if rows.weights is None else rows.weights.chunk(start, start + (1 << 18))
-        total.append(float(np.sum(weight * target * target)))
-    return math.fsum(total)
+def _square(rows: ScoredRows, cells: Cells) -> tuple[float, float]:
+    """The sum of weights times squared targets, in two parts."""
+    if rows.targets is None:  # 0 and 1 are their own squares
+        both = in_two_parts(cells.sums, by_class=False)[:, 2:]
+        return math.fsum(both[:, 0]), math.fsum(both[:, 1])
+    total = (0.0, 0.0)
+    for start in range(0, rows.n_rows, STRETCH):
+        weights = None if rows.weights is None else rows.weights.chunk(start, start + STRETCH)
+        total = _two_sums(total, kernels.grouping.squares(rows.targets.chunk(start, start + STRETCH), weights))
+    return total
 
 
 def _two_sums(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
     total = one[0] + other[0]
+    if math.isinf(total):
+        return total, 0.0
     part = total - one[0]
     return total, one[1] + other[1] + ((one[0] - (total - part)) + (other[0] - part))

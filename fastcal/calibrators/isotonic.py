@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Iterable
 from numbers import Real
@@ -10,8 +11,8 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from ..accumulators.ordered import IsotonicAccumulator
-from ..arrays import Array, DataError, array_of, array_or_bits
-from ..ordered.columns import Names, look, same_rows, score_column, scored_rows
+from ..arrays import Array, Column, DataError, array_of, array_or_bits
+from ..ordered.columns import Names, look_at_targets, look_at_weights, same_rows, score_column, scored_rows
 from ..ordered.fit import thresholds
 from ..ordered.groups import Blocks, blocks
 from ..ordered.interpolation import Interpolation, OutOfBounds
@@ -46,6 +47,8 @@ def isotonic_regression(
     given = score_column("y", values)
     if len(values) == 0:
         raise DataError("y", (), "is empty")
+    if not isinstance(increasing, bool | np.bool_):
+        raise ValueError(f"increasing is {increasing!r}; expected True or False")
     column = None
     if weights is not None:
         shape = np.shape(weights)
@@ -54,12 +57,13 @@ def isotonic_regression(
                 f"has shape {shape}, y {np.shape(y)}. Input arrays y and w must have one dimension of equal length"
             )
             raise DataError("weights", (), problem)
-        column = same_rows("weights", weights, "y", len(values))
-        seen = look(column, n_threads)
-        if seen.low < 0 or seen.n_zero:
-            row = int(np.flatnonzero(np.asarray(weights) <= 0)[0])
+        column = Column("weights", same_rows("weights", weights, "y", len(values)).values, np.dtype(np.float64))
+        low = column.values <= 0
+        if low.any():
+            row = int(np.argmax(low))
             raise DataError("weights", (row,), f"is {column.values[row]}. Weights w must be strictly positive")
-    look(given, n_threads)
+        look_at_weights(column, n_threads)
+    look_at_targets(given, n_threads)
     return pool(given, column, increasing=bool(increasing), n_threads=n_threads)
 
 
@@ -111,7 +115,7 @@ class IsotonicRegression:
         rows = scored_rows(_flat("X", X), y, sample_weight, names=NAMES, n_threads=self.n_threads)
         increasing = self.increasing
         if isinstance(increasing, str):
-            increasing = check_increasing(_flat("X", X), y)
+            increasing = check_increasing(rows.scores.chunk(0, rows.n_rows), y)
         tolerance = TOLERANCE if self.ties == "exact" else TOLERANCE_OF_SCIKIT_LEARN
         found = blocks(
             rows,
@@ -126,10 +130,12 @@ class IsotonicRegression:
         """Fit to batches of (X, y) or (X, y, sample_weight), none of which has to fit into memory with the others.
 
         Exact where ``batches`` can be gone through again (a list, but not a generator) or there are no more than 65 536
-        distinct scores; else the fit of scores moved by at most ``resolution_``. Ties are equal scores; ``increasing``
-        is not "auto". Returns self.
+        distinct scores; else the fit of scores moved by at most ``resolution_``. Ties are equal scores: ``ties`` is
+        "exact", and of float64, too, only equal ones are tied. ``increasing`` is not "auto". Returns self.
         """
         self._check_parameters()
+        if self.ties != "exact":
+            raise ValueError(f"ties is {self.ties!r}; batches need 'exact'")
         if isinstance(self.increasing, str):
             raise ValueError("increasing is 'auto'; batches need True or False")
         dtypes: set[np.dtype[Any]] = set()
@@ -166,7 +172,7 @@ class IsotonicRegression:
         scores = _flat("T", T)
         if not hasattr(self, "f_"):
             raise _not_fitted(f"this {type(self).__name__} is not fitted yet: call fit first")
-        return self.f_("T", scores, outside=self.out_of_bounds, out=out, n_threads=self.n_threads)
+        return self.f_.at("T", scores, outside=self.out_of_bounds, out=out, n_threads=self.n_threads)
 
     def transform(self, T: Any) -> Array:
         """See :meth:`predict`."""
@@ -178,9 +184,13 @@ class IsotonicRegression:
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The coefficient of determination R^2 of the predictions at ``X``."""
+        rows = scored_rows(_flat("X", X), y, sample_weight, names=NAMES, n_threads=self.n_threads)
         target = np.asarray(array_of("y", y), np.float64)
-        weight = np.ones(len(target)) if sample_weight is None else np.asarray(sample_weight, np.float64)
-        residual = np.sum(weight * (target - self.predict(X)) ** 2)
+        weight = np.ones(len(target)) if rows.weights is None else rows.weights.chunk(0, len(target))
+        predicted = self.predict(X).astype(np.float64)
+        if np.isnan(predicted).any():
+            raise DataError("X", (int(np.argmax(np.isnan(predicted))),), "lies outside the fitted range: no prediction")
+        residual = np.sum(weight * (target - predicted) ** 2)
         total = np.sum(weight * (target - np.average(target, weights=weight)) ** 2)
         if total == 0:
             return 1.0 if residual == 0 else 0.0
@@ -194,16 +204,22 @@ class IsotonicRegression:
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """What the estimator was made with."""
-        return {name: getattr(self, name) for name in PARAMETERS}
+        return {name: getattr(self, name) for name in self._parameters()}
 
     def set_params(self, **parameters: Any) -> Self:
         """Change what the estimator was made with; returns self."""
         for name, value in parameters.items():
-            if name not in PARAMETERS:
-                known = ", ".join(PARAMETERS)
+            if name not in self._parameters():
+                known = ", ".join(self._parameters())
                 raise ValueError(f"{name!r} is no parameter of {type(self).__name__}; it has {known}")
             setattr(self, name, value)
         return self
+
+    @classmethod
+    def _parameters(cls) -> dict[str, Any]:
+        """The parameters of the constructor, and their defaults."""
+        taken = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        return {one.name: one.default for one in taken}
 
     def _check_parameters(self) -> None:
         for name in ("y_min", "y_max"):
@@ -237,11 +253,9 @@ class IsotonicRegression:
         )
 
     def __repr__(self) -> str:
-        changed = [f"{name}={value!r}" for name, value in self.get_params().items() if value != PARAMETERS[name]]
+        defaults = self._parameters()
+        changed = [f"{name}={value!r}" for name, value in self.get_params().items() if value != defaults[name]]
         return f"{type(self).__name__}({', '.join(changed)})"
-
-
-PARAMETERS: dict[str, Any] = {**(IsotonicRegression.__init__.__kwdefaults__ or {})}
 
 
 def check_increasing(x: Any, y: Any) -> bool:

@@ -48,6 +48,19 @@ def move_to(scores, sums, place, group):
         sums[place, column] = sums[group, column]
 
 
+@inner
+def _product(a, b):
+    """A product in two parts, exact (Dekker 1971); no part is beyond 1e300."""
+    product = a * b
+    shifted = 134217729.0 * a
+    a_high = shifted - (shifted - a)
+    a_low = a - a_high
+    shifted = 134217729.0 * b
+    b_high = shifted - (shifted - b)
+    b_low = b - b_high
+    return product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+
+
 @kernel
 def labels(elements, origin, like, scores, counts):
     """Groups of the sorted elements of a piece: their scores, and rows of label 0 and 1. Returns how many groups."""
@@ -95,12 +108,31 @@ def sums(elements, places, weights, targets, by_class, origin, like, scores, fou
         if by_class:
             add_to(found, group, 2 * label, weight)
         else:
-            target = np.float64(label)
-            if targets is not None:
-                target = targets[places[i]]
             add_to(found, group, 0, weight)
-            add_to(found, group, 2, weight * target)
+            if targets is None:
+                add_to(found, group, 2, weight * np.float64(label))
+            else:
+                high, low = _product(weight, targets[places[i]])
+                add_to(found, group, 2, high)
+                found[group, 3] += low
     return group + 1
+
+
+@kernel
+def squares(targets, weights):
+    """The sum of weights times squared targets, in two parts."""
+    total, rest = 0.0, 0.0
+    for i in range(targets.shape[0]):
+        high, low = _product(targets[i], targets[i])
+        if weights is not None:
+            low *= weights[i]
+            high, more = _product(weights[i], high)
+            low += more
+        summed = total + high
+        part = summed - total
+        rest += low + ((total - (summed - part)) + (high - part))
+        total = summed
+    return total, rest
 
 
 @kernel

@@ -207,7 +207,7 @@ def sequence(y, weights, sign, starts, values, totals, rests):
 def append(starts, values, totals, rests, size, ends, n, length):
     """Push the ``length`` blocks that were pooled from place ``n`` on, on ``size`` blocks; returns their number.
 
-    ``ends`` is where the last of either ends. As soon as one of them stays a block of its own, so do all the rest.
+    ``ends`` is where the last of them ends. If nothing was pooled so far, all are in place already.
     """
     top = size - 1
     for i in range(length):

@@ -15,7 +15,7 @@ from .pooling import two_sums
 def pairs(negatives, positives):
     """Twice the weight of the pairs (negative, positive) in order, with the tied ones once: U of Mann and Whitney.
 
-    Exact for integers whose product is below 2^62.
+    Exact for integers whose totals' product is below 2^61.
     """
     zero = negatives[0] - negatives[0]
     below, below_low, total, low = zero, zero, zero, zero
@@ -44,13 +44,13 @@ def precision(negatives, positives):
 
 @kernel
 def reach(negatives, positives, least):
-    """The weight of the negatives of all rows from the first group down whose positives weigh ``least`` together."""
+    """The weight of the negatives of all rows from the top down to where the positives weigh at least ``least``."""
     zero = negatives[0] - negatives[0]
-    hits, missed = zero, zero
+    hits, hits_low, missed, missed_low = zero, zero, zero, zero
     for i in range(negatives.shape[0]):
         group = negatives.shape[0] - 1 - i
-        hits += positives[group]
-        missed += negatives[group]
-        if np.float64(hits) >= least:
+        hits, hits_low = two_sums(hits, hits_low, positives[group], zero)
+        missed, missed_low = two_sums(missed, missed_low, negatives[group], zero)
+        if np.float64(hits + hits_low) >= least:
             break
-    return missed
+    return missed + missed_low

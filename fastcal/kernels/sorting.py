@@ -74,6 +74,17 @@ def survey(values):
     return low, high, n_zero, n_one
 
 
+@kernel
+def weigh(weights, least, most):
+    """How many weights are 0, and how many are no weights: neither 0 nor from the least to the largest."""
+    n_zero, n_wrong = np.int64(0), np.int64(0)
+    for i in range(weights.shape[0]):
+        weight = weights[i]
+        n_zero += np.int64(weight == 0)
+        n_wrong += np.int64(not ((weight == 0) | ((weight >= least) & (weight <= most))))
+    return n_zero, n_wrong
+
+
 @inner
 def _cell(key, origin, step, table):
     """The cell of a key: of the table's entry for its leading bits, and as finely as that says."""

@@ -62,13 +62,12 @@ def _spread(rate: Array, score: str) -> Array:
     """The mean score of a probability that is the rate of events."""
     if score == "brier":
         return np.asarray(rate * (1 - rate))
+    other = 1 - rate
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(
-            -np.where(rate > 0, rate * np.log(rate), 0) - np.where(rate < 1, (1 - rate) * np.log1p(-rate), 0)
-        )
+        return 0 - np.where(rate > 0, rate * np.log(rate), 0) - np.where(other > 0, other * np.log(other), 0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CorpCurve:
     """The CORP reliability diagram: a rate of events for each stretch of predictions.
 
@@ -113,7 +112,7 @@ def corp_curve(
         raise ValueError(f"band is {band!r}; expected None, 'consistency' or 'confidence'")
     if not 0 < level < 1:
         raise ValueError(f"level is {level!r}; expected a number between 0 and 1")
-    if type(n_resamples) is not int or n_resamples < 1:
+    if isinstance(n_resamples, bool) or not isinstance(n_resamples, int | np.integer) or n_resamples < 1:
         raise ValueError(f"n_resamples is {n_resamples!r}; expected an integer of at least 1")
     if band is not None and sample_weight is not None:
         raise ValueError("sample_weight is given; bands are drawn for rows without weights")
@@ -132,7 +131,7 @@ def corp_curve(
     rate = np.clip(found.score, 0, 1)
     if band == "confidence":
         rate = np.repeat(fit.value, np.diff(np.searchsorted(found.score, fit.first), append=len(found.score)))
-    fits = _resampled(found, rate, at, n_resamples, random_state, n_threads)
+    fits = _resampled(found, rate, at, int(n_resamples), random_state, n_threads)
     lower, upper = np.quantile(fits, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return CorpCurve(*curve, lower, upper)
 

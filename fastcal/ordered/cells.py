@@ -7,6 +7,7 @@ ones, and a part of the rows never needs a higher level than all of them.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from fastcal import kernels
 
 from ..arrays import Array
-from .groups import Groups
+from .groups import Groups, blocks_of, in_two_parts
 
 MAX_LEVEL = 63
 LARGEST_KEY = 0x7FEFFFFFFFFFFFFF  # of the largest float64
@@ -73,34 +74,92 @@ class Cells:
 
     def groups(self) -> Groups:
         """Each cell as a group of the least score in it."""
-        return Groups(self._edges()[0], self.sums)
+        return Groups(self.edges()[0], self.sums)
 
     def resolution(self) -> float:
         """How far apart two scores of a cell may be, at most."""
         if self.level == 0 or not len(self.keys):
             return 0.0
-        low, high = self._edges()
+        low, high = self.edges()
         with np.errstate(over="ignore"):
             return float((high - low).max())
 
-    def _edges(self) -> tuple[Array, Array]:
+    def ends(self, scores: Array) -> Array:
+        """The largest scores of the cells that begin with these."""
+        low, high = self.edges()
+        return high[np.searchsorted(low, scores)]
+
+    def variance_within(self, square: tuple[float, float]) -> float:
+        """The mean squared distance of targets from the mean of their cell, from the sum of their squares.
+
+        Both that and each cell's square are held in two parts, so that what they have in common cancels.
+        """
+        weight, weight_rest, target, target_rest = in_two_parts(self.sums, by_class=False).T
+        product, rest = _multiplied(target, target)
+        rest = rest + 2 * target * target_rest
+        quotient = product / weight
+        back, back_rest = _multiplied(quotient, weight)
+        more = ((product - back) - back_rest + rest - quotient * weight_rest) / weight
+        within = math.fsum([*square, *(-quotient).tolist(), *(-more).tolist()])
+        return max(within, 0.0) / math.fsum(weight)
+
+    def edges(self) -> tuple[Array, Array]:
         """The least and the largest score that each cell may hold."""
         low = self.keys << np.int64(self.level)
         high = np.minimum(low + ((1 << self.level) - 1), LARGEST_KEY)
+        high = np.where(high == -1, -2, high)  # -1 is the key of -0.0, which is 0.0 here
         return scores_of(np.maximum(low, -LARGEST_KEY - 1)), scores_of(high)
+
+
+def hot_cells(cells: Cells, bounds: tuple[float, float], *, falling: bool) -> Array:
+    """In which cells a step of the exact fit may lie, of targets within ``bounds``: True for these.
+
+    In the diagram of cumulated weights and targets the exact fit is the greatest convex minorant of all rows. That of
+    the cells' corners is not below it. A cell whose rows cannot reach down to it, even if all that are at the lower
+    bound came first and all others were at the upper one, has no corner of the exact one.
+    """
+    hot = np.zeros(len(cells.keys), bool)
+    if cells.level == 0 or not len(hot):
+        return hot
+    weight, target = in_two_parts(cells.sums, by_class=False).reshape(-1, 2, 2).sum(axis=2).T
+    low, high = (-bounds[1], -bounds[0]) if falling else bounds
+    width = high - low or 1.0
+    target = ((-target if falling else target) - low * weight) / width  # now within 0 and the weight
+    numbers = np.arange(len(hot), dtype=np.float64)
+    first = blocks_of(Groups(numbers, cells.sums), falling=falling).first.astype(np.int64)
+    sizes = np.diff(first, append=len(hot))
+    value = np.repeat(np.add.reduceat(target, first) / np.add.reduceat(weight, first), sizes)
+    above = np.cumsum(target - value * weight)  # height over the minorant after each cell; whole blocks add up to 0
+    before = np.append(0.0, above[:-1])
+    lowest = before - value * (weight - target)
+    margin = 1e-12 * weight.sum() * (1 + max(abs(low), abs(high)) / width) + 1e-9 * weight.max()
+    hot = np.minimum(lowest, np.minimum(before, above)) <= margin
+    hot[first] = hot[first + sizes - 1] = True
+    return np.asarray(hot)
+
+
+def among(keys: Array, some: Array) -> Array:
+    """Which of these keys, which rise, are among some others, which rise too."""
+    if not len(some):
+        return np.zeros(len(keys), bool)
+    at = np.minimum(np.searchsorted(some, keys), len(some) - 1)
+    return np.asarray(some[at] == keys)
+
+
+def _multiplied(a: Array, b: Array) -> tuple[Array, Array]:
+    """Products in two parts, exact (Dekker 1971)."""
+    product = a * b
+    (a_high, a_low), (b_high, b_low) = (_split(one) for one in (a, b))
+    return product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+
+
+def _split(a: Array) -> tuple[Array, Array]:
+    shifted = 134217729.0 * a
+    high = shifted - (shifted - a)
+    return high, a - high
 
 
 def scores_of(keys: Array) -> Array:
     """The float64 with these keys."""
     bits = keys ^ ((keys >> np.int64(63)) & np.int64(0x7FFFFFFFFFFFFFFF))
     return np.asarray(bits.view(np.float64))
-
-
-def in_two_parts(sums: Array, *, by_class: bool) -> Array:
-    """Counts of labels as floats in two parts: the weights of either label, or weights and weighted targets."""
-    if sums.shape[1] == 4:
-        return sums
-    parts = np.zeros((len(sums), 4))
-    parts[:, 0] = sums[:, 0] if by_class else sums[:, 0] + sums[:, 1]
-    parts[:, 2] = sums[:, 1]
-    return parts

@@ -15,10 +15,25 @@ import numpy as np
 from fastcal import kernels
 
 from .. import engine
-from ..arrays import MAX_ROWS, Array, BitsColumn, Column, DataError, array_of, array_or_bits, unmasked
+from ..arrays import (
+    LEAST_WEIGHT,
+    MAX_ROWS,
+    MOST_WEIGHT,
+    WEIGHTS,
+    Array,
+    BitsColumn,
+    Column,
+    DataError,
+    array_of,
+    array_or_bits,
+    unmasked,
+    weighable,
+)
 
 # Rows that a kernel is given at once.
 STRETCH = 1 << 18
+# Sums of weighted targets, and of their squares, stay within float64.
+MOST_TARGET = 1e100
 
 
 class Names(NamedTuple):
@@ -31,12 +46,12 @@ class Names(NamedTuple):
 
 @dataclass(frozen=True)
 class Seen:
-    """What a look at all values of a column found: the least and largest, and whether all are 0 or 1."""
+    """What a look at all values of a column found: the keys of the least and the largest, and how many are 0 and 1."""
 
     low: int
     high: int
     n_zero: int
-    only_labels: bool
+    n_one: int
 
 
 @dataclass(frozen=True)
@@ -46,9 +61,10 @@ class ScoredRows:
     scores: Column  # float32 or float64
     labels: Column | None
     targets: Column | None  # float64
-    weights: Column | None  # float64, at least 0
+    weights: Column | None  # float64
     low: int  # keys of the least score and the largest
     high: int
+    bounds: tuple[float, float]  # of the targets
 
     @property
     def n_rows(self) -> int:
@@ -63,12 +79,14 @@ def scored_rows(
     *,
     names: Names | None = None,
     labels_only: bool = False,
+    weightless: bool = False,
     dtype: str | None = None,
     n_threads: int | None = None,
 ) -> ScoredRows:
     """Rows of which every value is in order; raises DataError naming the first that is not.
 
     ``labels_only``: targets have to be 0 or 1. Other targets are real numbers, but labels if all of them are 0 or 1.
+    ``weightless``: all weights may be 0.
     """
     names = names or Names()
     engine.thread_count(n_threads)
@@ -81,16 +99,21 @@ def scored_rows(
     if n_rows > MAX_ROWS:
         raise DataError(names.scores, (), f"has {n_rows} rows; at most {MAX_ROWS} are sorted at once")
     seen = look(given, n_threads)
-    found = look(target_column, n_threads)
+    found, bounds = look_at_targets(target_column, n_threads)
     if weight_column is not None:
-        check_weights(weight_column, n_threads)
-    if labels_only and not found.only_labels:
+        weight_column = Column(names.weights, weight_column.values, np.dtype(np.float64))
+        n_zero = look_at_weights(weight_column, n_threads)
+        if n_zero == n_rows and not weightless:
+            problem = f"is {weight_column.values[0]}, as all the others; one has to be above 0"
+            raise DataError(names.weights, (0,), problem)
+    only_labels = found.n_zero + found.n_one == n_rows
+    if labels_only and not only_labels:
         row = _first(target_column, lambda part: (part != 0) & (part != 1))
         raise DataError(names.targets, (row,), f"is {target_column.values[row]}; labels are 0 or 1")
-    labels, real = (target_column, None) if found.only_labels else (None, target_column)
+    labels, real = (target_column, None) if only_labels else (None, target_column)
     if real is not None:
         real = Column(names.targets, real.values, np.dtype(np.float64))
-    return ScoredRows(given, labels, real, weight_column, seen.low, seen.high)
+    return ScoredRows(given, labels, real, weight_column, seen.low, seen.high, bounds)
 
 
 def score_column(argument: str, scores: Any, dtype: str | None = None) -> Column:
@@ -116,21 +139,45 @@ def same_rows(argument: str, values: Any, other: str, n_rows: int) -> Column:
             "of samples" + ("" if given.ndim == 1 else "; expected one number a row"),
         )
     given = unmasked(argument, given, "every row needs one")
-    if given.dtype.kind == "b" or given.dtype in (np.uint8, np.int8):
-        return Column(argument, given.view(np.uint8) if given.dtype == bool else given, np.dtype(given.dtype))
+    given = given.view(np.uint8) if given.dtype == bool else given
+    if given.dtype in (np.uint8, np.int8):
+        return Column(argument, given, given.dtype)
     if given.dtype.kind in "iu":
         return Column(argument, given, np.dtype(np.int64 if given.dtype.kind == "i" else np.uint64))
     return Column(argument, given, np.dtype(np.float32 if given.dtype.itemsize <= 4 else np.float64))
 
 
-def check_weights(column: Column, n_threads: int | None) -> None:
-    """Raise DataError for a weight below 0, and if none is above."""
+def look_at_weights(column: Column, n_threads: int | None) -> int:
+    """How many weights are 0; raises DataError for one that is none."""
+    found: list[tuple[int, int]] = []
+
+    def look_at(start: int, stop: int) -> None:
+        found.append(kernels.sorting.weigh(column.chunk(start, stop), LEAST_WEIGHT, MOST_WEIGHT))
+
+    engine.run(len(column.values), 8, STRETCH, lambda: look_at, n_threads)
+    if any(wrong for _, wrong in found):
+        row = _first(column, lambda part: ~weighable(part))
+        raise DataError(column.argument, (row,), f"is {column.values[row]}; {WEIGHTS}")
+    return sum(zero for zero, _ in found)
+
+
+def look_at_targets(column: Column, n_threads: int | None) -> tuple[Seen, tuple[float, float]]:
+    """What was seen, and the least and the largest target; raises DataError for one beyond ``MOST_TARGET``."""
     seen = look(column, n_threads)
-    if seen.low < 0:
-        row = _first(column, lambda part: part < 0)
-        raise DataError(column.argument, (row,), f"is {column.values[row]}; a weight is not negative")
-    if seen.n_zero == len(column.values):
-        raise DataError(column.argument, (0,), f"is {column.values[0]}, as all the others; one has to be above 0")
+    bounds = value_of(seen.low, column.dtype), value_of(seen.high, column.dtype)
+    if max(-bounds[0], bounds[1]) > MOST_TARGET:
+        row = _first(column, lambda part: abs(part) > MOST_TARGET)
+        problem = f"is {column.values[row]}; targets lie between {-MOST_TARGET:g} and {MOST_TARGET:g}"
+        raise DataError(column.argument, (row,), problem)
+    return seen, bounds
+
+
+def value_of(key: int, dtype: np.dtype[Any]) -> float:
+    """The number with a key; integers are their own."""
+    if dtype.kind != "f":
+        return float(key)
+    bits = np.array([key], f"i{dtype.itemsize}")
+    return float(np.where(bits < 0, bits ^ np.iinfo(bits.dtype).max, bits).view(dtype)[0])
 
 
 class _Look:
@@ -163,7 +210,7 @@ def look(column: Column, n_threads: int | None) -> Seen:
             row = _first(column, lambda part: ~np.isfinite(part))
             raise DataError(column.argument, (row,), f"is {column.chunk(row, row + 1)[0]}; expected finite numbers")
     n_zero, n_one = sum(one.n_zero for one in looks), sum(one.n_one for one in looks)
-    return Seen(low, high, n_zero, n_zero + n_one == n_rows)
+    return Seen(low, high, n_zero, n_one)
 
 
 def _first(column: Column, wrong: Callable[[Array], Array]) -> int:

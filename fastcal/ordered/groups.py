@@ -14,6 +14,11 @@ from ..arrays import Array
 from .columns import ScoredRows
 from .pieces import Pieces, cut
 
+# Groups are made of so many rows of a piece at a time: a piece of many scores close to each other may be large.
+PART_ROWS = 1 << 15
+# Counts are pooled exactly below this; products of larger ones could overflow.
+MAX_COUNT = 1 << 31
+
 
 @dataclass(frozen=True)
 class Groups:
@@ -40,7 +45,7 @@ class Blocks:
 
 
 class _Sort:
-    """Sorts pieces, one after the other, and groups them."""
+    """Sorts pieces, one after the other, and groups what they hold, a part of a large piece at a time."""
 
     def __init__(self, pieces: Pieces, by_class: bool) -> None:
         self.pieces = pieces
@@ -52,32 +57,47 @@ class _Sort:
         self.places = self.spare_places = None
         if not self.counted:
             self.places, self.spare_places = np.empty(most, np.uint32), np.empty(most, np.uint32)
-        self.score = np.empty(most)
-        self.sums = np.empty((most, 2), np.int64) if self.counted else np.empty((most, 4))
-        self.found: dict[int, tuple[Array, ...]] = {}
+        room = min(most, PART_ROWS)
+        self.score = np.empty(room)
+        self.sums = np.empty((room, 2), np.int64) if self.counted else np.empty((room, 4))
+        self.found: dict[int, list[tuple[Array, ...]]] = {}
 
     def __call__(self, number: int, stop: int) -> None:
-        score, sums = self.grouped(number)
-        self.found[number] = (score.copy(), sums.copy())
-
-    def grouped(self, number: int) -> tuple[Array, Array]:
-        """The groups of a piece, in memory that the next one will use."""
-        pieces, grouping = self.pieces, kernels.grouping
-        part = slice(pieces.starts[number], pieces.starts[number + 1])
-        elements, origin = pieces.elements[part], pieces.origins[number]
+        piece = slice(self.pieces.starts[number], self.pieces.starts[number + 1])
+        elements = self.pieces.elements[piece]
         places = None if self.places is None else self.places[: len(elements)]
         if places is not None:
             places[:] = np.arange(len(elements))
         kernels.sorting.sort(elements, places, self.spare, self.spare_places, self.counters)
+        found: list[tuple[Array, ...]] = []
+        start = 0
+        while start < len(elements) or not found:
+            stop = min(start + PART_ROWS, len(elements))
+            if stop < len(elements):  # equal scores stay together
+                stop = int(np.searchsorted(elements, elements[stop - 1] | elements.dtype.type(1), side="right"))
+            found.append(self.made_of(*self._grouped(number, slice(start, stop), places)))
+            start = stop
+        self.found[number] = found
+
+    def _grouped(self, number: int, part: slice, places: Array | None) -> tuple[Array, Array]:
+        """The groups of a part of a sorted piece, in memory that the next one will use."""
+        pieces, grouping = self.pieces, kernels.grouping
+        piece = slice(pieces.starts[number], pieces.starts[number + 1])
+        elements, origin = pieces.elements[piece][part], pieces.origins[number]
         if self.counted:
             n = grouping.labels(elements, origin, pieces.like, self.score, self.sums)
         else:
-            weights = None if pieces.weights is None else pieces.weights[part]
-            targets = None if pieces.targets is None else pieces.targets[part]
+            places = None if places is None else places[part]
+            weights = None if pieces.weights is None else pieces.weights[piece]
+            targets = None if pieces.targets is None else pieces.targets[piece]
             n = grouping.sums(
                 elements, places, weights, targets, self.by_class, origin, pieces.like, self.score, self.sums
             )
         return self.score[:n], self.sums[:n]
+
+    def made_of(self, score: Array, sums: Array) -> tuple[Array, ...]:
+        """What is kept of some groups."""
+        return score.copy(), sums.copy()
 
 
 def groups(rows: ScoredRows, n_threads: int | None, *, by_class: bool) -> Groups:
@@ -91,11 +111,11 @@ def groups(rows: ScoredRows, n_threads: int | None, *, by_class: bool) -> Groups
 
 
 def _each(pieces: Pieces, make_worker: Callable[[], _Sort], n_threads: int | None) -> list[tuple[Array, ...]]:
-    """What workers found in each piece, in order."""
+    """What workers found in the parts of each piece, in order."""
     n = len(pieces.starts) - 1
     workers = engine.run(n, 48 * (pieces.starts[-1] // max(n, 1) + 1), 1, make_worker, n_threads)
-    found = {number: arrays for worker in workers for number, arrays in worker.found.items()}
-    return [found[number] for number in range(n)]
+    found = {number: parts for worker in workers for number, parts in worker.found.items()}
+    return [part for number in range(n) for part in found[number]]
 
 
 def _gathered(found: list[tuple[Array, ...]]) -> tuple[Array, ...]:
@@ -107,7 +127,7 @@ def _gathered(found: list[tuple[Array, ...]]) -> tuple[Array, ...]:
 class _Pool(_Sort):
     """Sorts pieces and pools them.
 
-    With a tolerance the groups that may be tied with those of another piece are left as they are: *loose*.
+    With a tolerance the groups that may be tied with those of another part are left as they are: *loose*.
     """
 
     def __init__(self, pieces: Pieces, tolerance: float, falling: bool) -> None:
@@ -117,8 +137,8 @@ class _Pool(_Sort):
         self.last = np.empty_like(self.score)
         self.value = np.empty_like(self.score)
 
-    def __call__(self, number: int, stop: int) -> None:
-        score, sums = self.grouped(number)
+    def made_of(self, score: Array, sums: Array) -> tuple[Array, ...]:
+        """See :meth:`_Sort.made_of`."""
         if self.falling:
             turn_over(sums)
         n, body = len(score), slice(0, len(score))
@@ -130,7 +150,7 @@ class _Pool(_Sort):
         index = np.r_[0 : body.start, body.start : body.start + kept, body.stop : n]
         loose = np.ones(len(index), bool)
         loose[body.start : body.start + kept] = False
-        self.found[number] = (score[index], self.last[index], sums[index], loose)
+        return score[index], self.last[index], sums[index], loose
 
 
 def blocks(rows: ScoredRows, *, tolerance: float = 0.0, falling: bool = False, n_threads: int | None = None) -> Blocks:
@@ -149,6 +169,8 @@ def blocks(rows: ScoredRows, *, tolerance: float = 0.0, falling: bool = False, n
 def blocks_of(groups: Groups, *, falling: bool = False) -> Blocks:
     """The fit of groups whose sums are counts of labels, or weights and weighted targets."""
     sums = groups.sums.copy()
+    if sums.shape[1] == 2 and sums.sum() >= MAX_COUNT:
+        sums = in_two_parts(sums, by_class=False)
     if falling:
         turn_over(sums)
     return finished(groups.score.copy(), groups.score.copy(), sums, falling=falling)
@@ -180,3 +202,13 @@ def turn_over(sums: Array) -> None:
         sums[:] = sums[:, ::-1].copy()
     else:
         sums[:, 2:] *= -1
+
+
+def in_two_parts(sums: Array, *, by_class: bool) -> Array:
+    """Counts of labels as floats in two parts: the weights of either label, or weights and weighted targets."""
+    if sums.shape[1] == 4:
+        return sums
+    parts = np.zeros((len(sums), 4))
+    parts[:, 0] = sums[:, 0] if by_class else sums[:, 0] + sums[:, 1]
+    parts[:, 2] = sums[:, 1]
+    return parts

@@ -12,10 +12,10 @@ from fastcal import kernels
 from .. import engine, memory
 from ..arrays import Array, Column, DataError
 from ..rowwise import check_out, check_overlap
-from .columns import score_column
+from .columns import look, score_column
 
 OutOfBounds = Literal["nan", "clip", "raise"]
-MAX_CELLS = 1 << 16
+MAX_CELLS = 1 << 16  # of a table that stays in the second-level cache; more for more knots
 CELLS_PER_KNOT = 32
 CHUNK = 1 << 16
 
@@ -27,11 +27,11 @@ class Interpolation:
         """``scores`` (m,) rise strictly, float32 or float64."""
         self.dtype = scores.dtype
         self.ends = scores[[0, -1]].tolist()
-        self.constant = float(values[0]) if len(scores) == 1 else None
+        self.constant = len(scores) == 1
         keys = np.empty(len(scores), np.int64)
         kernels.sorting.keys(np.require(scores, requirements=["C"]), keys)
         low, high = int(keys[0]), int(keys[-1])
-        n_cells = min(CELLS_PER_KNOT * len(scores), MAX_CELLS)
+        n_cells = min(CELLS_PER_KNOT * len(scores), max(MAX_CELLS, 4 * len(scores)))
         # A score of 0 is as many octaves below the others as there are: a few of the lowest knots share the first cell.
         origin = int(keys[len(keys) // 32])
         step = min(max((high - origin).bit_length() - n_cells.bit_length(), 0), 63)
@@ -49,44 +49,45 @@ class Interpolation:
             knots[:-1, 2] = np.where(np.isfinite(width), np.diff(knots[:, 1]) / width, np.nan)
         self.arguments = np.int64(low), np.int64(high), np.int64(origin), np.uint64(step), table, knots
 
-    def __call__(
+    def __call__(self, scores: Any) -> Array:
+        """The values at scores (N,), NaN outside the knots."""
+        return self.at("scores", scores, outside="nan")
+
+    def at(
         self, argument: str, scores: Any, *, outside: OutOfBounds, out: Any = None, n_threads: int | None = None
     ) -> Array:
-        """The values at scores (N,), in the knots' dtype; raises DataError for one that is not finite."""
+        """The values at scores (N,), in the knots' dtype; raises DataError for one that is not finite.
+
+        All scores are looked at before the first value is written.
+        """
         column = dataclasses.replace(score_column(argument, scores), dtype=self.dtype)
         n = len(column.values)
         if out is not None:
             check_out(out, (n,), self.dtype)
             check_overlap(out, argument, column.values)
         found: Array = memory.empty((n,), self.dtype) if out is None else out
-        if n:
-            engine.run(n, 2 * self.dtype.itemsize, CHUNK, lambda: _Fill(self, column, found, outside), n_threads)
+        if n == 0:
+            return found
+        seen = look(column, n_threads)
+        low, high = self.arguments[:2]
+        if outside == "raise" and not self.constant and (seen.low < low or seen.high > high):
+            raise self._outside(column)
+        clip = outside == "clip" or self.constant
+
+        def fill(start: int, stop: int) -> None:
+            part = found[start:stop] if found.flags.c_contiguous else np.empty(stop - start, self.dtype)
+            kernels.lookup.interpolate(column.chunk(start, stop), *self.arguments, clip, part)
+            if not found.flags.c_contiguous:
+                found[start:stop] = part
+
+        engine.run(n, 2 * self.dtype.itemsize, CHUNK, lambda: fill, n_threads)
         return found
 
-
-class _Fill:
-    """Fills its part of the result."""
-
-    def __init__(self, function: Interpolation, column: Column, out: Array, outside: OutOfBounds) -> None:
-        self.function = function
-        self.column = column
-        self.out = out
-        self.outside = outside
-
-    def __call__(self, start: int, stop: int) -> None:
-        scores = self.column.chunk(start, stop)
-        contiguous = self.out.flags.c_contiguous
-        out = self.out[start:stop] if contiguous else np.empty(stop - start, self.out.dtype)
-        arguments = self.function.arguments
-        clip = self.outside == "clip" or self.function.constant is not None
-        strange, beyond = kernels.lookup.interpolate(scores, *arguments, clip, out)
-        if strange >= 0:
-            row = start + strange
-            raise DataError(self.column.argument, (row,), f"is {self.column.values[row]}; expected finite numbers")
-        if beyond >= 0 and self.outside == "raise" and self.function.constant is None:
-            low, high = self.function.ends
-            side = "below" if scores[beyond] < low else "above"
-            problem = f"is {scores[beyond]}: a value in x_new is {side} the interpolation range, {low} to {high}"
-            raise DataError(self.column.argument, (start + beyond,), problem)
-        if not contiguous:
-            self.out[start:stop] = out
+    def _outside(self, column: Column) -> DataError:
+        """The first score that is outside the knots."""
+        scores = column.chunk(0, len(column.values))
+        low, high = self.ends
+        row = int(np.argmax((scores < low) | (scores > high)))
+        side = "below" if scores[row] < low else "above"
+        problem = f"is {scores[row]}: a value in x_new is {side} the interpolation range, {low} to {high}"
+        return DataError(column.argument, (row,), problem)

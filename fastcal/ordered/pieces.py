@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -44,6 +45,8 @@ class CellMap:
                 origin, step, (np.arange(n_entries, dtype=np.uint64) << np.uint64(8)) | np.uint64(step), n_entries
             )
         stride = max(rows.n_rows // (4 * n_cells), 1)
+        while math.gcd(stride, 210) > 1:  # not in step with rows that come in groups
+            stride += 1
         sample = rows.scores.sampled(stride)
         keys = np.empty(len(sample), np.int64)
         kernels.sorting.keys(sample, keys)

@@ -12,6 +12,8 @@ from fastcal import kernels
 from ..arrays import Array
 from .groups import Groups
 
+MAX_PAIRS = 1 << 61  # that are counted in integers
+
 
 class Ranking:
     """Groups by class, and what the figures of a ranking are made of."""
@@ -25,7 +27,11 @@ class Ranking:
         """The share of pairs of a positive and a negative in which the positive's score is higher, ties half."""
         if not (self.n_negative and self.n_positive):
             return math.nan
-        return float(kernels.ranking.pairs(self.negatives, self.positives) / 2 / self.n_negative / self.n_positive)
+        negatives, positives = self.negatives, self.positives
+        if self.n_negative * self.n_positive >= MAX_PAIRS:
+            negatives, positives = negatives.astype(np.float64), positives.astype(np.float64)
+        pairs = kernels.ranking.pairs(negatives, positives)
+        return min(float(pairs / 2 / self.n_negative / self.n_positive), 1.0)
 
     def auroc_bound(self) -> float:
         """Half the share of pairs within a group: how far off AUROC may be if a group is not of equal scores."""
@@ -38,15 +44,13 @@ class Ranking:
         """sum_n (R_n - R_(n-1)) P_n over thresholds from the highest down."""
         if not self.n_positive:
             return math.nan
-        return float(kernels.ranking.precision(self.negatives, self.positives) / self.n_positive)
+        return min(float(kernels.ranking.precision(self.negatives, self.positives) / self.n_positive), 1.0)
 
     def fpr_at_tpr(self, tpr: float) -> float:
         """The share of negatives at or above the highest threshold at or above which that share of positives is."""
         if not (self.n_negative and self.n_positive):
             return math.nan
-        least = tpr * self.n_positive
-        whole = np.rint(least)  # 0.95 of 20 is 19, whatever 0.95 rounds to
-        least = whole if abs(least - whole) <= 1e-12 * self.n_positive else least
+        least = max(tpr - 1e-12, tpr / 2) * self.n_positive  # 0.95 of 20 is 19, whatever 0.95 and sums round to
         return float(kernels.ranking.reach(self.negatives, self.positives, float(least)) / self.n_negative)
 
     def steps(self) -> tuple[Array, Array, Array]:

@@ -15,7 +15,7 @@ from ..arrays import Array, Column
 STRETCH = 1 << 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class IsotonicResult:
     """The fit ``x`` (N,), the sum of weights of each block (B,), and where blocks begin and the last ends (B + 1,)."""
 
