@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fastcal import engine
-from fastcal.ordered import columns, interpolation, pieces, sequence
+from fastcal.ordered import columns, groups, interpolation, pieces, sequence
 
 
 @pytest.fixture(params=["whole", "in pieces"], scope="module")
@@ -15,6 +15,7 @@ def cut_up(request):
         if request.param == "in pieces":
             patch.setattr(pieces, "PIECE_ROWS", 8)
             patch.setattr(pieces, "STRETCH", 5)
+            patch.setattr(groups, "PART_ROWS", 4)
             patch.setattr(columns, "STRETCH", 7)
             patch.setattr(sequence, "STRETCH", 6)
             patch.setattr(interpolation, "CHUNK", 3)

@@ -108,7 +108,9 @@ def test_many_scores_that_share_their_leading_bits(seed):
 
 @pytest.mark.skipif(not JIT, reason="too many rows for plain Python")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("distribution", ["uniform", "logits", "overconfident", "two values", "outlier"])
+@pytest.mark.parametrize(
+    "distribution", ["uniform", "logits", "overconfident", "two values", "outlier", "outliers of a narrow range"]
+)
 def test_large(distribution, dtype):
     rng = np.random.default_rng(0)
     n = 300_000
@@ -121,6 +123,9 @@ def test_large(distribution, dtype):
         x = (x > 0.3).astype(float)
     elif distribution == "outlier":
         x[7] = -1e30
+    elif distribution == "outliers of a narrow range":
+        x = 1 - 1e-6 * x
+        x[[7, 9, 11]] = 0.0, 1e-30, 1e30
     x = x.astype(dtype)
     y = rng.integers(0, 2, n)
     found = groups(scored_rows(x, y), None, by_class=True)

@@ -49,11 +49,12 @@ def between(score, knots, knot):
 
 
 @kernel
-def interpolate(scores, low, high, origin, step, table, knots, clip, out):
+def interpolate(scores, in_order, low, high, origin, step, table, knots, clip, out):
     """Fill ``out``; scores below key ``low`` or above ``high`` get the nearest knot's value (``clip``) or NaN.
 
     ``table`` holds, for each cell of keys from ``origin``, the last knot that is not above its beginning; what is below
-    ``origin`` falls in the first cell, which holds knot 0.
+    ``origin`` falls in the first cell, which holds knot 0. ``in_order`` (True or None): most scores lie between the
+    same knots as the one before.
     """
     last = knots.shape[0] - 1
     knot = np.uint64(0)
@@ -61,8 +62,8 @@ def interpolate(scores, low, high, origin, step, table, knots, clip, out):
         score = scores[i]
         key = key_of(score)
         if low <= key < high:
-            # that of the score before, where scores come in order (40 -> 15 ns with 300 000 knots)
-            if not (knots[knot, SCORE] <= score < knots[knot + ONE, SCORE]):
+            # twice as fast where scores come in order, but half as slow again where they do not
+            if in_order is None or not (knots[knot, SCORE] <= score < knots[knot + ONE, SCORE]):
                 cell = np.uint64(max(key, origin) - origin) >> step
                 knot = knot_below(score, cell, knots, table)
             out[i] = between(np.float64(score), knots, knot)

@@ -86,24 +86,24 @@ def weigh(weights, least, most):
 
 
 @inner
-def _cell(key, origin, step, table):
+def _cell(key, bottom, top, step, table):
     """The cell of a key: of the table's entry for its leading bits, and as finely as that says."""
-    away = np.uint64(key) - origin
+    away = np.uint64(min(max(key, bottom), top)) - np.uint64(bottom)
     entry = table[away >> step]
     return (entry >> np.uint64(8)) + ((away & ((ONE << step) - ONE)) >> (entry & np.uint64(63)))
 
 
 @kernel
-def count(scores, weights, origin, step, table, counts):
+def count(scores, weights, bottom, top, step, table, counts):
     """Count the rows of each cell, but for those of weight 0."""
     for i in range(scores.shape[0]):
         if weights is not None and weights[i] == 0:
             continue
-        counts[_cell(key_of(scores[i]), origin, step, table)] += np.uint32(1)
+        counts[_cell(key_of(scores[i]), bottom, top, step, table)] += np.uint32(1)
 
 
 @kernel
-def scatter(scores, labels, weights, targets, origin, step, table, piece_of, origins, places, out):
+def scatter(scores, labels, weights, targets, bottom, top, step, table, piece_of, origins, places, out):
     """Move each row to its piece.
 
     ``places`` says where this stretch's next row of each piece goes, ``origins`` the least key of each piece. ``out``
@@ -114,7 +114,7 @@ def scatter(scores, labels, weights, targets, origin, step, table, piece_of, ori
         if weights is not None and weights[i] == 0:
             continue
         key = key_of(scores[i])
-        piece = piece_of[_cell(key, origin, step, table)]
+        piece = piece_of[_cell(key, bottom, top, step, table)]
         place = places[piece]
         places[piece] = place + np.uint64(1)
         element = (np.uint64(key) - origins[piece]) << ONE

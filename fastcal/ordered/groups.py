@@ -15,7 +15,7 @@ from .columns import ScoredRows
 from .pieces import Pieces, cut
 
 # Groups are made of so many rows of a piece at a time: a piece of many scores close to each other may be large.
-PART_ROWS = 1 << 15
+PART_ROWS = 1 << 16
 # Counts are pooled exactly below this; products of larger ones could overflow.
 MAX_COUNT = 1 << 31
 

@@ -18,6 +18,7 @@ OutOfBounds = Literal["nan", "clip", "raise"]
 MAX_CELLS = 1 << 16  # of a table that stays in the second-level cache; more for more knots
 CELLS_PER_KNOT = 32
 CHUNK = 1 << 16
+SOME = 32  # scores that say whether those of a chunk come in order
 
 
 class Interpolation:
@@ -76,7 +77,9 @@ class Interpolation:
 
         def fill(start: int, stop: int) -> None:
             part = found[start:stop] if found.flags.c_contiguous else np.empty(stop - start, self.dtype)
-            kernels.lookup.interpolate(column.chunk(start, stop), *self.arguments, clip, part)
+            given = column.chunk(start, stop)
+            in_order = True if (given[:SOME][:-1] <= given[1:SOME]).all() else None
+            kernels.lookup.interpolate(given, in_order, *self.arguments, clip, part)
             if not found.flags.c_contiguous:
                 found[start:stop] = part
 

@@ -25,51 +25,59 @@ CELLS = 16  # of a piece, so that pieces come out about equal
 class CellMap:
     """Which cell a key falls in.
 
-    Its leading bits choose an entry, which says where its cells begin and how wide they are. Cells are as narrow as a
-    sample of the scores calls for.
+    Its leading bits choose an entry of a table, which says where the entry's cells begin and how wide they are: as
+    narrow as a sample of the scores calls for. The table covers what the sample does but for a few scores at either
+    end, so that an outlier does not make all cells wide; what is beyond falls in the first cell or the last.
     """
 
-    origin: int
+    bottom: int  # the least key that the table covers, and the largest
+    top: int
     step: int
     table: Array  # uint64: the entry's first cell << 8 | bits that a cell of it spans
-    n_cells: int
+    starts: Array  # int64: the least key of each cell
 
     @classmethod
     def of(cls, rows: ScoredRows, n_cells: int) -> CellMap:
         """A map of about so many cells, with about as many rows each."""
-        step = min(max((rows.high - rows.low).bit_length() - max(n_cells - 1, 0).bit_length(), 0), 63)
-        origin = (rows.low >> step) << step  # 0 is the beginning of an entry
-        n_entries = ((rows.high - origin) >> step) + 1
-        if n_cells == 1:
-            return cls(
-                origin, step, (np.arange(n_entries, dtype=np.uint64) << np.uint64(8)) | np.uint64(step), n_entries
-            )
-        stride = max(rows.n_rows // (4 * n_cells), 1)
-        while math.gcd(stride, 210) > 1:  # not in step with rows that come in groups
-            stride += 1
-        sample = rows.scores.sampled(stride)
-        keys = np.empty(len(sample), np.int64)
-        kernels.sorting.keys(sample, keys)
-        away = keys.view(np.uint64) - np.uint64(origin % (1 << 64))
+        low, high, keys = rows.low, rows.high, np.empty(0, np.int64)
+        if n_cells > 1:
+            stride = max(rows.n_rows // (4 * n_cells), 1)
+            while math.gcd(stride, 210) > 1:  # not in step with rows that come in groups
+                stride += 1
+            sample = rows.scores.sampled(stride)
+            keys = np.empty(len(sample), np.int64)
+            kernels.sorting.keys(sample, keys)
+            keys.sort()
+            few = len(keys) // 512
+            low, high = int(keys[few]), int(keys[-1 - few])
+            if rows.low < 0 <= rows.high:  # 0 has to begin a cell
+                low, high = min(low, -1), max(high, 0)
+            keys = keys[(low <= keys) & (keys <= high)]
+        step = min(max((high - low).bit_length() - (n_cells - 1).bit_length(), 0), 63)
+        bottom = (low >> step) << step  # 0 is the beginning of an entry
+        n_entries = ((high - bottom) >> step) + 1
+        away = keys.view(np.uint64) - np.uint64(bottom % (1 << 64))
         hits = np.bincount((away >> np.uint64(step)).astype(np.int64), minlength=n_entries)
-        wanted = np.maximum(hits * (n_cells / len(sample)), 1)
+        wanted = np.maximum(hits * (n_cells / max(len(keys), 1)), 1)
         bits = np.minimum(np.ceil(np.log2(wanted)), min(step, 16)).astype(np.int64)
-        ends = np.cumsum(1 << bits)
-        table = ((ends - (1 << bits)) << 8 | (step - bits)).astype(np.uint64)
-        return cls(origin, step, table, int(ends[-1]))
-
-    def start(self, cell: Array) -> Array:
-        """The least key of cells, as uint64."""
-        firsts = (self.table >> np.uint64(8)).astype(np.int64)
-        entry = np.searchsorted(firsts, cell, side="right") - 1
-        width = self.table[entry] & np.uint64(63)
-        away = (entry.astype(np.uint64) << np.uint64(self.step)) + ((cell - firsts[entry]).astype(np.uint64) << width)
-        return away + np.uint64(self.origin % (1 << 64))
+        sizes = 1 << bits
+        first = np.cumsum(sizes) - sizes
+        table = (first << 8 | (step - bits)).astype(np.uint64)
+        entry = np.repeat(np.arange(n_entries), sizes)
+        within = (np.arange(len(entry)) - first[entry]).astype(np.uint64) << (step - bits[entry]).astype(np.uint64)
+        starts = (entry.astype(np.uint64) << np.uint64(step)) + within + np.uint64(bottom % (1 << 64))
+        starts[0] = rows.low % (1 << 64)
+        return cls(bottom, high, step, table, np.maximum(starts.view(np.int64), rows.low))
 
     @property
-    def arguments(self) -> tuple[np.uint64, np.uint64, Array]:
+    def n_cells(self) -> int:
+        """Cells."""
+        return len(self.starts)
+
+    @property
+    def arguments(self) -> tuple[np.int64, np.int64, np.uint64, Array]:
         """As kernels take it."""
-        return np.uint64(self.origin % (1 << 64)), np.uint64(self.step), self.table
+        return np.int64(self.bottom), np.int64(self.top), np.uint64(self.step), self.table
 
 
 @dataclass(frozen=True)
@@ -116,7 +124,7 @@ def cut(rows: ScoredRows, n_threads: int | None) -> Pieces:
     in_cell = counts.sum(axis=0, dtype=np.int64)
     piece = (np.cumsum(in_cell) - in_cell) // max(PIECE_ROWS, -(-rows.n_rows // MAX_PIECES))
     if rows.low < 0 <= rows.high:
-        piece[cells.start(np.arange(cells.n_cells)).view(np.int64) >= 0] += MAX_PIECES
+        piece[cells.starts >= 0] += MAX_PIECES
     first = np.flatnonzero(np.diff(piece, prepend=-1))
     piece_of = np.repeat(np.arange(len(first), dtype=np.uint16), np.diff(first, append=cells.n_cells))
     moved = np.add.reduceat(counts, first, axis=1, dtype=np.int64)
@@ -131,7 +139,7 @@ def cut(rows: ScoredRows, n_threads: int | None) -> Pieces:
         None if rows.weights is None else room(np.float64),
         None if rows.targets is None else room(np.float64),
     )
-    origins = np.maximum(cells.start(first).view(np.int64), rows.low).view(np.uint64)  # so that elements fit their bits
+    origins = cells.starts[first].view(np.uint64)
 
     def scatter(number: int, scores: Array, labels: Array, weights: Array, targets: Array) -> None:
         where = (*cells.arguments, piece_of, origins, places[number])
