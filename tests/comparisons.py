@@ -219,7 +219,7 @@ TABLE = [
         oracle_ordered.fpr_at_tpr,
         {"scikit-learn": scikit_learn(peers_ordered.sklearn_at_most, SCORES)},
         takes=SCORES,
-        timed=("confidences",),
+        timed=(),
     ),
     Comparison(
         "roc_curve",
