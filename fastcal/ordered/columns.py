@@ -176,8 +176,9 @@ def value_of(key: int, dtype: np.dtype[Any]) -> float:
     """The number with a key; integers are their own."""
     if dtype.kind != "f":
         return float(key)
-    bits = np.array([key], f"i{dtype.itemsize}")
-    return float(np.where(bits < 0, bits ^ np.iinfo(bits.dtype).max, bits).view(dtype)[0])
+    integer = np.int32 if dtype == np.float32 else np.int64
+    most = (1 << (8 * dtype.itemsize - 1)) - 1
+    return float(integer(key ^ most if key < 0 else key).view(dtype))
 
 
 class _Look:

@@ -56,6 +56,10 @@ class CellMap:
         step = min(max((high - low).bit_length() - (n_cells - 1).bit_length(), 0), 63)
         bottom = (low >> step) << step  # 0 is the beginning of an entry
         n_entries = ((high - bottom) >> step) + 1
+        if n_cells == 1:  # a few rows, for which what follows would take longer than all else
+            first = np.arange(n_entries, dtype=np.int64)
+            starts = np.array([rows.low, *(bottom + (entry << step) for entry in range(1, n_entries))], np.int64)
+            return cls(bottom, high, step, (first << 8 | step).astype(np.uint64), starts)
         away = keys.view(np.uint64) - np.uint64(bottom % (1 << 64))
         hits = np.bincount((away >> np.uint64(step)).astype(np.int64), minlength=n_entries)
         wanted = np.maximum(hits * (n_cells / max(len(keys), 1)), 1)
@@ -103,7 +107,7 @@ def cut(rows: ScoredRows, n_threads: int | None) -> Pieces:
     cells = CellMap.of(rows, 1 if n_pieces <= 2 else CELLS * n_pieces)
     # Each stretch of rows has its own places in every piece.
     n_stretches = min(4 * engine.thread_count(n_threads), n_pieces)
-    bounds = np.linspace(0, rows.n_rows, n_stretches + 1).astype(np.int64).tolist()
+    bounds = [rows.n_rows * number // n_stretches for number in range(n_stretches + 1)]
     counts = np.zeros((n_stretches, cells.n_cells), np.uint32)
 
     def each_stretch(work: Callable[..., None]) -> None:

@@ -27,8 +27,8 @@ class IsotonicResult:
 def pool(y: Column, weights: Column | None, *, increasing: bool, n_threads: int | None) -> IsotonicResult:
     """The least-squares fit to finite numbers that only rises, or only falls; weights are above 0."""
     n = len(y.values)
-    n_stretches = max(min(engine.thread_count(n_threads), n // STRETCH), 1)
-    bounds = [int(at) for at in np.linspace(0, n, n_stretches + 1)]
+    n_stretches = max(min(4 * engine.thread_count(n_threads), n // STRETCH), 1)
+    bounds = [n * number // n_stretches for number in range(n_stretches + 1)]
     stack = (
         memory.empty((n + 1,), np.dtype(np.int64)),
         memory.empty((n,), np.dtype(np.float64)),
