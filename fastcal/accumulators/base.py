@@ -242,12 +242,7 @@ class Accumulator(Mergeable):
         """Read a state; raises ValueError for bytes that are no state of this class, damaged or made up."""
         settings, arrays = unpack(data, cls.__name__)
         columns = settings.pop("columns", None)
-        try:
-            accumulator = cls(**settings)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"not a fastcal state: {error}") from error
-        if repr(sorted(settings.items())) != repr(sorted(accumulator._settings.items())):  # True is not 1
-            raise ValueError(f"not a fastcal state: its settings are not those of {cls.__name__}")
+        accumulator = cls._made_with(settings)
         if columns is not None and not (type(columns) is int and 0 <= columns <= MAX_CLASSES):
             raise ValueError(f"not a fastcal state: columns is {columns!r}")
         accumulator._columns = columns

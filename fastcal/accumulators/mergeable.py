@@ -44,6 +44,17 @@ class Mergeable(ABC):
     def from_bytes(cls, data: bytes) -> Self:
         """Read a state; raises ValueError for bytes that are no state of this class, damaged or made up."""
 
+    @classmethod
+    def _made_with(cls, settings: dict[str, Any]) -> Self:
+        """An empty one with settings from outside; raises ValueError where they are not those of this class."""
+        try:
+            accumulator = cls(**settings)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"not a fastcal state: {error}") from error
+        if repr(sorted(settings.items())) != repr(sorted(accumulator._settings.items())):  # True is not 1
+            raise ValueError(f"not a fastcal state: its settings are not those of {cls.__name__}")
+        return accumulator
+
     @abstractmethod
     def _copy(self) -> Self:
         """Another one with the same state."""

@@ -33,7 +33,7 @@ class CellAccumulator(Mergeable):
     Up to ``n_cells`` distinct scores the state holds each of them, so that figures are exact; float16 and bfloat16 have
     no more than the default of 65 536. Beyond, it holds cells of scores that share their leading bits, as few bits as
     there are cells for: the cells depend on the set of scores alone, so that any split of the rows over updates and
-    merges gives the same state (real weights and targets: the same to 1e-12).
+    merges gives the same state (real weights and targets: the same to 1e-12). ``n_cells=None``: as many as there are.
     """
 
     by_class: bool
@@ -64,8 +64,9 @@ class CellAccumulator(Mergeable):
     def update(self, y_true: Any, score: Any, *, sample_weight: Any = None, dtype: str | None = None) -> Self:
         """Add rows; returns self.
 
-        ``y_true`` (N,) labels 0 and 1, ``score`` (N,) any finite numbers (``dtype="bfloat16"``: its bits as uint16),
-        ``sample_weight`` (N,), at least 0. Raises DataError, a ValueError, naming the argument, the row and the value;
+        ``y_true`` (N,) labels 0 and 1 (of an isotonic fit also real targets), ``score`` (N,) any finite numbers
+        (``dtype="bfloat16"``: its bits as uint16), ``sample_weight`` (N,), each 0 or from 1e-100 to 1e100, and all may
+        be 0. Raises DataError, a ValueError, naming the argument, the row and the value;
         the state is then as it was before.
         """
         if np.shape(score) == (0,) and np.shape(y_true) == (0,):
@@ -123,12 +124,7 @@ class CellAccumulator(Mergeable):
     def from_bytes(cls, data: bytes) -> Self:
         """Read a state; raises ValueError for bytes that are no state of this class, damaged or made up."""
         settings, arrays = unpack(data, cls.__name__)
-        try:
-            accumulator = cls(**settings)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"not a fastcal state: {error}") from error
-        if repr(sorted(settings.items())) != repr(sorted(accumulator._settings.items())):  # True is not 1
-            raise ValueError(f"not a fastcal state: its settings are not those of {cls.__name__}")
+        accumulator = cls._made_with(settings)
         accumulator._take(arrays)
         return accumulator
 
@@ -191,7 +187,7 @@ class RankingAccumulator(CellAccumulator):
     by_class = True
     labels_only = True
 
-    def __init__(self, *, n_cells: int = DEFAULT_CELLS, n_threads: int | None = None) -> None:
+    def __init__(self, *, n_cells: int | None = DEFAULT_CELLS, n_threads: int | None = None) -> None:
         super().__init__(settings={}, n_cells=n_cells, n_threads=n_threads)
 
     def ranking(self) -> Ranking:
@@ -259,7 +255,7 @@ class IsotonicAccumulator(CellAccumulator):
         """The exact fit, from a second look at the same rows, batches of (y_true, score) or (y_true, score, weight).
 
         Rows are kept for the cells only in which a step of the exact fit may lie. Raises ValueError for rows that are
-        not those of the first look.
+        not those of the first look. A state that is exact already does not look at them.
         """
         if self._state.level == 0:
             return self.compute()

@@ -30,11 +30,12 @@ def isotonic_regression(
 ) -> IsotonicResult:
     """The fit ``x`` to ``y``, in the order given, that minimises sum_i w_i (y_i - x_i)^2 and only rises (or falls).
 
-    ``y`` (N,) finite numbers, ``weights`` (N,) above 0, None for 1 each. Returns ``.x`` (N,), ``.weights`` (B,), the
-    sum of weights of each block of equal values, and ``.blocks`` (B + 1,), where they begin and the last one ends:
-    names and rules of ``scipy.optimize.isotonic_regression``, but NaN and infinity raise DataError, a ValueError. Sums
-    lose no digits: the mean of [1e16, 1, -1e16] is 1/3. Pool-adjacent-violators (Ayer et al. 1955; Busing 2022), O(N),
-    in stretches on threads; any number of threads gives the same fit for integers, and the same to 1e-12 otherwise.
+    ``y`` (N,) numbers of at most 1e100 in size, ``weights`` (N,) from 1e-100 to 1e100, None for 1 each. Returns ``.x``
+    (N,), ``.weights`` (B,), the sum of weights of each block of equal values, and ``.blocks`` (B + 1,), where they
+    begin and the last one ends: names and rules of ``scipy.optimize.isotonic_regression``, but NaN and infinity raise
+    DataError, a ValueError. Sums lose no digits: the mean of [1e16, 1, -1e16] is 1/3. Pool-adjacent-violators (Ayer et
+    al. 1955; Busing 2022), O(N), in stretches on threads; any number of threads gives the same fit for integers, and
+    the same to 1e-12 otherwise.
 
     >>> import fastcal as fc
     >>> fc.isotonic_regression([1, 3, 2, 4]).x

@@ -14,6 +14,14 @@ from .sorting import ONE, score_of
 
 
 @inner
+def two_sums(high, low, other_high, other_low):
+    """The sum of two sums in two parts."""
+    total = high + other_high
+    part = total - high
+    return total, low + other_low + ((high - (total - part)) + (other_high - part))
+
+
+@inner
 def add_to(sums, group, column, value):
     """Add a float to a sum in two parts, at ``column`` and the next."""
     high = sums[group, column]
@@ -128,10 +136,7 @@ def squares(targets, weights):
             low *= weights[i]
             high, more = _product(weights[i], high)
             low += more
-        summed = total + high
-        part = summed - total
-        rest += low + ((total - (summed - part)) + (high - part))
-        total = summed
+        total, rest = two_sums(total, rest, high, low)
     return total, rest
 
 

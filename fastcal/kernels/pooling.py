@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .grouping import merge_into, move_to
+from .grouping import merge_into, move_to, two_sums
 from .jit import inner, kernel
 
 BATCH = 16
@@ -102,14 +102,6 @@ def counts(first, last, counted, batches):
     can be pooled unseen, which spares a branch a group that nothing can predict (4.9 -> 1.6 ns a group).
     """
     return _pool_counts(first, last, counted, _without_cold(first, last, counted, batches))
-
-
-@inner
-def two_sums(high, low, other_high, other_low):
-    """The sum of two sums in two parts."""
-    total = high + other_high
-    part = total - high
-    return total, low + other_low + ((high - (total - part)) + (other_high - part))
 
 
 @inner

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .grouping import two_sums
 from .jit import kernel
-from .pooling import two_sums
 
 
 @kernel

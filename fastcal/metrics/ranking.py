@@ -33,9 +33,10 @@ class PrecisionRecallCurve(NamedTuple):
 def auroc(y_true: Any, score: Any, *, sample_weight: Any = None, n_threads: int | None = None) -> float:
     """Area under the ROC curve: P(score of a positive > that of a negative) + P(they are equal) / 2.
 
-    ``y_true`` (N,) labels 0 and 1, ``score`` (N,) any finite numbers, higher for class 1, ``sample_weight`` (N,), at
-    least 0. Exact but for the last rounding without weights (the U statistic of Mann and Whitney 1947; Hanley and
-    McNeil 1982). Raises DataError, a ValueError, for other values, and where a label is missing: there is no pair then.
+    ``y_true`` (N,) labels 0 and 1, ``score`` (N,) any finite numbers, higher for class 1, ``sample_weight`` (N,), each
+    0 or from 1e-100 to 1e100. Exact but for the last rounding without weights (the U statistic of Mann and Whitney
+    1947; Hanley and McNeil 1982). Raises DataError, a ValueError, for other values, and where a label is missing: there
+    is no pair then.
 
     >>> import fastcal as fc
     >>> fc.auroc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
