@@ -16,7 +16,7 @@ import numpy as np
 from fastcal import kernels
 
 from .. import engine
-from ..arrays import MAX_CLASSES, DataError, NanPolicy, Predictions, predictions
+from ..arrays import MAX_CLASSES, Array, DataError, NanPolicy, Predictions, predictions
 from .evaluation_report import EvaluationReport
 from .mergeable import Mergeable
 from .rows import Rows, bytes_per_row, rows_per_chunk
@@ -42,6 +42,8 @@ class Part(ABC):
 
     figures: ClassVar[Figures]
     optional: ClassVar[frozenset[str]] = frozenset()
+    # Whether of each row's results the prediction, the confidence and the hits are enough: most of the work is the rest.
+    light: ClassVar[bool] = False
 
     @abstractmethod
     def shapes(self, n_columns: int) -> dict[str, tuple[int, ...]]:
@@ -49,6 +51,10 @@ class Part(ABC):
 
         ``n_columns`` is K for (N, K) scores, 0 for (N,).
         """
+
+    def shapes_of(self, state: State, n_columns: int) -> dict[str, tuple[int, ...]]:
+        """The same for a state from outside, where its size is its own affair."""
+        return self.shapes(n_columns)
 
     @abstractmethod
     def add(self, state: State, rows: Rows) -> None:
@@ -84,7 +90,7 @@ class _Worker:
     """What one thread works on: its own buffers, and its own state of every part."""
 
     def __init__(self, batch: Predictions, parts: Mapping[str, Part], fatal: Sequence[int]) -> None:
-        self.rows = Rows(batch)
+        self.rows = Rows(batch, light=all(part.light for part in parts.values()))
         self.fatal = fatal
         self.parts = parts
         self.states = {name: part.start(batch.n_columns) for name, part in parts.items()}
@@ -152,10 +158,11 @@ class Accumulator(Mergeable):
         """The states, with a batch added."""
         rows = kernels.rows
         fatal = [rows.N_BAD, rows.N_NAN] if self._settings["nan_policy"] == "raise" else [rows.N_BAD]
+        light = all(part.light for part in self._parts.values())
         workers = engine.run(
             batch.n_rows,
-            bytes_per_row(batch),
-            rows_per_chunk(batch),
+            bytes_per_row(batch, light=light),
+            rows_per_chunk(batch, light=light),
             lambda: _Worker(batch, self._parts, fatal),
             self._n_threads,
         )
@@ -256,8 +263,7 @@ class Accumulator(Mergeable):
             if key not in self._states:
                 raise ValueError(f"not a fastcal state: {name!r} is no array of {type(self).__name__}")
             self._states[key][own] = array
-            digits = array[..., :-1] >> kernels.exact.LIMB_BITS if name.endswith("_sum") else array * 0
-            if (array < 0).any() or (array > MAX_COUNT).any() or digits.any():
+            if not _sound(name, array):
                 raise ValueError(f"not a fastcal state: {name} does not hold what it should")
         counts = _rows_state(0, 0)
         self._check_shapes("rows", {name: array.shape for name, array in counts.items()}, frozenset())
@@ -267,7 +273,7 @@ class Accumulator(Mergeable):
             if self._columns is None:
                 self._check_shapes(name, {}, frozenset())
                 continue
-            self._check_shapes(name, part.shapes(self._columns), part.optional)
+            self._check_shapes(name, part.shapes_of(self._states[name], self._columns), part.optional)
             if part.rows_in(self._states[name]) not in (None, self._row_counts()["n"]):
                 raise ValueError(f"not a fastcal state: the counts of {name} contradict each other")
 
@@ -287,6 +293,19 @@ class Accumulator(Mergeable):
 
     def _n_rows(self) -> int:
         return self._row_counts()["n"]
+
+
+def _sound(name: str, array: Array) -> bool:
+    """Whether an array from outside holds numbers of its kind."""
+    if name.endswith("_pair"):
+        parts = array.view(np.float64)
+        with np.errstate(invalid="ignore"):
+            whole = np.isfinite(parts).all() and (parts.sum(axis=-1) == parts[..., 0]).all()
+        return bool(whole and (abs(parts) < 1e250).all())
+    digits = array[..., :-1] >> kernels.exact.LIMB_BITS if name.endswith("_sum") else array * 0
+    signed = name.endswith("signed_sum")
+    low = array[..., :-1] if signed else array
+    return not ((low < 0).any() or (array > MAX_COUNT).any() or (array < -MAX_COUNT).any() or digits.any())
 
 
 def _rows_state(n: int, n_nan: int) -> State:

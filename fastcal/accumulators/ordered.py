@@ -27,6 +27,17 @@ DEFAULT_CELLS = 1 << 16
 MAX_COUNT = 1 << 61  # rows of a state: as many again can be added
 
 
+def check_cells(n_cells: int | None) -> int | None:
+    """``n_cells`` as an integer or None; raises ValueError for another."""
+    if n_cells is None:
+        return None
+    if isinstance(n_cells, bool) or not isinstance(n_cells, int | np.integer):
+        raise ValueError(f"n_cells is {n_cells!r}; expected an integer")
+    if not MIN_CELLS <= n_cells <= MAX_CELLS:
+        raise ValueError(f"n_cells is {n_cells!r}; expected an integer from {MIN_CELLS} to {MAX_CELLS}")
+    return int(n_cells)
+
+
 class CellAccumulator(Mergeable):
     """Cells of scores with two sums each: update, merge, compute.
 
@@ -40,13 +51,7 @@ class CellAccumulator(Mergeable):
     labels_only: bool
 
     def __init__(self, *, settings: dict[str, Any], n_cells: int | None, n_threads: int | None) -> None:
-        if n_cells is not None:
-            if isinstance(n_cells, bool) or not isinstance(n_cells, int | np.integer):
-                raise ValueError(f"n_cells is {n_cells!r}; expected an integer")
-            if not MIN_CELLS <= n_cells <= MAX_CELLS:
-                raise ValueError(f"n_cells is {n_cells!r}; expected an integer from {MIN_CELLS} to {MAX_CELLS}")
-            n_cells = int(n_cells)
-        super().__init__({**settings, "n_cells": n_cells}, n_threads)
+        super().__init__({**settings, "n_cells": check_cells(n_cells)}, n_threads)
         self._forget()
 
     def _forget(self) -> None:

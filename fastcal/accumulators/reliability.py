@@ -3,89 +3,32 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
 from fastcal import kernels
 
-from ..arrays import Array
+from . import binned
 from .base import Accumulator, Options, Part
+from .binned import Binned
+from .bins import Binning, check_threshold
+from .curve import ReliabilityCurve
 from .rows import Rows
-from .state import FLOAT_BITS, UNIT_BITS, Figures, State, integer, ratio
+from .state import Figures, State
 
 figure = Figures()
 
 # Neighbouring rows go to different copies of the bins (see kernels/binning.py); with many bins they rarely meet anyway.
 COPIES, FEW_BINS = 4, 256
-MAX_BINS = 1 << 14  # a weighted bin holds 1.6 KB
-
-
-@dataclass(frozen=True)
-class ReliabilityCurve:
-    """Bins (lo, hi] of confidence, the first also with 0: how often the outcome came true in each.
-
-    ``edges`` (B + 1,); ``count`` rows, ``weight``, mean ``confidence`` and ``accuracy`` (B,), NaN in empty bins.
-    """
-
-    edges: Array
-    count: Array
-    weight: Array
-    confidence: Array
-    accuracy: Array
-
-    def undefined(self) -> ReliabilityCurve:
-        """The same bins with NaN for their means."""
-        nan = np.full(len(self.count), math.nan)
-        return replace(self, confidence=nan, accuracy=nan.copy())
-
-    def to_dict(self) -> dict[str, list[float]]:
-        """The arrays, as lists."""
-        return {name: getattr(self, name).tolist() for name in self.__dataclass_fields__}
 
 
 class Bins:
-    """A state in exact integers: ``weight``, ``hits`` and ``confidence`` of each bin, in one common unit."""
+    """What the finalisers take: sums over bins, and the edges that belong to them."""
 
-    def __init__(self, edges: Array, state: State) -> None:
+    def __init__(self, sums: Binned, edges: np.ndarray[Any, Any]) -> None:
+        self.sums = sums
         self.edges = edges
-        self.count = state["count"].copy()
-        digits = state["confidence_sum"]
-        self.confidence = [integer(digits[b]) for b in range(len(digits))]
-        self.weight = [int(n) << UNIT_BITS for n in state["count"]]
-        self.hits = [int(n) << UNIT_BITS for n in state["hits"]]
-        self.unit_bits = UNIT_BITS
-        if "weighted_count" in state:
-            self._add_weighted(state)
-        self.total = sum(self.weight)
-
-    def _add_weighted(self, state: State) -> None:
-        self.unit_bits = FLOAT_BITS
-        self.count += state["weighted_count"]
-        for name in ("weight", "hits", "confidence"):
-            digits = state[f"weighted_{name}_sum"]
-            values = getattr(self, name)
-            shifted = [(value << (FLOAT_BITS - UNIT_BITS)) + integer(digits[b]) for b, value in enumerate(values)]
-            setattr(self, name, shifted)
-
-    def gaps(self) -> list[float]:
-        """Mean outcome less mean confidence of each occupied bin, rounded once."""
-        return [(h - c) / w for w, h, c in zip(self.weight, self.hits, self.confidence, strict=True) if w]
-
-    def shares(self) -> list[float]:
-        """Share of the weight in each occupied bin."""
-        return [w / self.total for w in self.weight if w]
-
-    def curve(self) -> ReliabilityCurve:
-        """In floating point, each number rounded once."""
-        return ReliabilityCurve(
-            edges=self.edges.copy(),
-            count=self.count,
-            weight=np.array([w / (1 << self.unit_bits) for w in self.weight]),
-            confidence=np.array([ratio(c, w) for w, c in zip(self.weight, self.confidence, strict=True)]),
-            accuracy=np.array([ratio(h, w) for w, h in zip(self.weight, self.hits, strict=True)]),
-        )
 
 
 @figure
@@ -94,16 +37,16 @@ def confidence(bins: Bins) -> float:
 
     The largest probability of a row (N, K), or P(y = 1) for (N,) scores.
     """
-    return ratio(sum(bins.confidence), bins.total)
+    return float(binned.quotient(bins.sums.confidence.sum(), bins.sums.total, math.nan))
 
 
 @figure
 def ece(bins: Bins) -> float:
     """Expected calibration error.
 
-    sum_b w_b |acc_b - conf_b| / sum_b w_b: one rounding, after sums of integers.
+    sum_b w_b |acc_b - conf_b|, each residual from a sum of integers.
     """
-    return ratio(sum(abs(h - c) for h, c in zip(bins.hits, bins.confidence, strict=True)), bins.total)
+    return float(binned.l1(bins.sums))
 
 
 @figure
@@ -112,98 +55,183 @@ def mce(bins: Bins) -> float:
 
     max_b |acc_b - conf_b| over occupied bins.
     """
-    return max(map(abs, bins.gaps()), default=math.nan)
+    return float(binned.largest(bins.sums))
 
 
 @figure
 def rmsce(bins: Bins) -> float:
     """Root mean square calibration error.
 
-    sqrt(sum_b w_b (acc_b - conf_b)^2 / sum_b w_b).
+    sqrt(sum_b w_b (acc_b - conf_b)^2).
     """
-    squares = [share * gap * gap for share, gap in zip(bins.shares(), bins.gaps(), strict=True)]
-    return math.sqrt(math.fsum(squares)) if bins.total else math.nan
+    return math.sqrt(binned.l2_squared(bins.sums))
+
+
+@figure
+def ece_debiased(bins: Bins) -> float:
+    """ECE less its bias, as resampling shows it.
+
+    See :func:`fastcal.accumulators.binned.debiased_l1`.
+    """
+    return float(binned.debiased_l1(bins.sums))
+
+
+@figure
+def squared_ce_debiased(bins: Bins) -> float:
+    """Mean square calibration error, without bias.
+
+    May be negative. See :func:`fastcal.accumulators.binned.debiased_l2_squared`.
+    """
+    return float(binned.debiased_l2_squared(bins.sums))
+
+
+@figure
+def rmsce_debiased(bins: Bins) -> float:
+    """Its root, or 0.
+
+    sqrt(max(0, squared_ce_debiased)).
+    """
+    return math.sqrt(squared) if not (squared := squared_ce_debiased(bins)) < 0 else 0.0
+
+
+@figure
+def ece_if_calibrated(bins: Bins) -> float:
+    """ECE to expect of a calibrated model.
+
+    With as many rows of the same confidences.
+    """
+    return float(binned.l1_if_calibrated(bins.sums))
+
+
+@figure
+def signed_calibration_error(bins: Bins) -> float:
+    """Mean confidence less accuracy.
+
+    Positive where the model is overconfident.
+    """
+    return float(binned.signed(bins.sums))
+
+
+@figure
+def overconfidence(bins: Bins) -> float:
+    """Share of ECE from bins too confident."""
+    return float(binned.over(bins.sums))
+
+
+@figure
+def underconfidence(bins: Bins) -> float:
+    """Share of ECE from bins not confident enough."""
+    return float(binned.under(bins.sums))
 
 
 @figure
 def reliability(bins: Bins) -> ReliabilityCurve:
     """Accuracy against confidence, bin by bin."""
-    return bins.curve()
+    return ReliabilityCurve.of(bins.sums, bins.edges)
 
 
 class ReliabilityPart(Part):
-    """Counts, outcomes and exact sums of confidence in uniform bins."""
+    """Counts, outcomes and exact sums of confidence in bins, and of squared residuals unless they are not wanted."""
 
     figures = figure
+    light = True
+    optional = frozenset({"weighted_count", "weighted_pair"})
 
-    def __init__(self, n_bins: int) -> None:
-        whole = isinstance(n_bins, int | np.integer) and not isinstance(n_bins, bool)
-        if not (whole and 1 <= n_bins <= MAX_BINS):
-            raise ValueError(f"n_bins is {n_bins!r}; expected an integer from 1 to {MAX_BINS}")
-        self.n_bins = int(n_bins)
-        self.edges = np.linspace(0.0, 1.0, self.n_bins + 1)
+    def __init__(self, binning: Binning, *, squares: bool = True, threshold: float = 0.0) -> None:
+        if not isinstance(squares, bool):
+            raise ValueError(f"squares is {squares!r}; expected True or False")
+        self.binning = binning
+        self.squares = squares
+        self.threshold = check_threshold(threshold)
+
+    @property
+    def n_sums(self) -> int:
+        """Of weighted bins."""
+        return int(kernels.binning.SUMS_WITH_SQUARES if self.squares else kernels.binning.SUMS)
 
     def start(self, n_columns: int) -> State:
         """Cells in copies, summed up by :meth:`collect`."""
-        copies = COPIES if self.n_bins <= FEW_BINS else 1
-        return {"cells": np.zeros((copies, self.n_bins, 4), np.int64)}
+        copies = COPIES if self.binning.size <= FEW_BINS else 1
+        words = kernels.binning.CELL_WITH_SQUARES if self.squares else kernels.binning.CELL
+        return {"cells": np.zeros((copies, self.binning.size, words), np.int64)}
 
     def shapes(self, n_columns: int) -> dict[str, tuple[int, ...]]:
         """See :meth:`Part.shapes`."""
-        n_bins = self.n_bins
-        weighted = {
-            f"weighted_{name}_sum": (n_bins, kernels.exact.N_LIMBS) for name in ("weight", "hits", "confidence")
-        }
-        always = {"count": (n_bins,), "hits": (n_bins,), "confidence_sum": (n_bins, 3)}
-        return {**always, "weighted_count": (n_bins,), **weighted}
-
-    optional = frozenset({"weighted_count", "weighted_weight_sum", "weighted_hits_sum", "weighted_confidence_sum"})
+        size = self.binning.size
+        always = {"count": (size,), "hits": (size,), "confidence_signed_sum": (size, 3)}
+        if self.squares:
+            always["square_sum"] = (size, 3)
+        return {**always, "weighted_count": (size,), "weighted_pair": (size, self.n_sums, 2)}
 
     def add(self, state: State, rows: Rows) -> None:
         """Add the rows of a chunk."""
-        p = rows.table[kernels.rows.CONFIDENCE]
-        outcome = rows.hits[kernels.rows.OUTCOME]
+        p, outcome = rows.table[kernels.rows.CONFIDENCE], rows.hits[kernels.rows.OUTCOME]
+        if self.threshold:
+            p = np.where(p > self.threshold, p, p.dtype.type(math.nan))
+            p.flags.writeable = False
+        lookup = self.binning.lookup(rows.given_dtype).arguments
+        squares = True if self.squares else None
         if rows.weights is None:
-            kernels.binning.add(p, outcome, self.edges, state["cells"])
+            kernels.binning.add(p, outcome, None, *lookup, squares, state["cells"])
             return
-        if "weighted" not in state:
-            state["weighted_count"] = np.zeros(self.n_bins, np.int64)
-            state["weighted"] = np.zeros((3, self.n_bins, kernels.exact.N_LIMBS), np.int64)
-        kernels.binning.add_weighted(p, outcome, rows.weights, self.edges, state["weighted_count"], state["weighted"])
+        if "weighted_count" not in state:
+            state["weighted_count"] = np.zeros(self.binning.size, np.int64)
+            state["weighted_pair"] = np.zeros((self.binning.size, self.n_sums, 2))
+        sums = state["weighted_count"], state["weighted_pair"]
+        kernels.binning.add_weighted(p, outcome, rows.weights, None, *lookup, squares, *sums)
 
     def collect(self, state: State) -> State:
         """Sum the copies; carry the sums."""
-        binning = kernels.binning
-        cells = state["cells"].sum(axis=0)
-        digits = np.zeros((len(cells), 3), np.int64)
-        digits[:, 0] = cells[:, binning.LOW]
-        digits[:, 1] = cells[:, binning.HIGH]
-        kernels.exact.carry(digits)
-        collected = {
-            "count": cells[:, binning.COUNT].copy(),
-            "hits": cells[:, binning.HITS].copy(),
-            "confidence_sum": digits,
-        }
-        if "weighted" in state:
+        collected = unpacked(state["cells"].sum(axis=0), squares=self.squares)
+        if "weighted_count" in state:
             collected["weighted_count"] = state["weighted_count"]
-            for name, sums in zip(("weight", "hits", "confidence"), state["weighted"], strict=True):
-                kernels.exact.carry(sums)
-                collected[f"weighted_{name}_sum"] = sums
+            collected["weighted_pair"] = state["weighted_pair"].view(np.int64)
         return collected
 
-    def rows_in(self, state: State) -> int:
+    def rows_in(self, state: State) -> int | None:
         """See :meth:`Part.rows_in`."""
         weighted = state.get("weighted_count", np.zeros(1, np.int64))
         total = sum(state["count"].tolist()) + sum(weighted.tolist())
-        return -1 if (state["hits"] > state["count"]).any() else total
+        if (state["hits"] > state["count"]).any():
+            return -1
+        return None if self.threshold else total
 
     def view(self, state: State) -> Bins:
         """See :meth:`Part.view`."""
-        return Bins(self.edges, state)
+        binning = self.binning
+        sums = Binned.from_state(state, labels_vary=binning.name == "verified", ignored=binning.ignored)
+        if binning.left_out:
+            kept = np.setdiff1d(np.arange(binning.size), binning.left_out)
+            return Bins(sums.of((..., kept)), binning.edges[np.append(kept, kept[-1] + 1)])
+        return Bins(sums, binning.edges)
+
+
+def unpacked(cells: np.ndarray[Any, Any], *, squares: bool) -> State:
+    """The words of cells as named arrays, carried."""
+    names = kernels.binning
+    packed = cells[..., names.ROWS].view(np.uint64)
+    state = {
+        "count": (packed & np.uint64(0xFFFFFFFF)).astype(np.int64),
+        "hits": (packed >> np.uint64(32)).astype(np.int64),
+        "confidence_signed_sum": _digits(cells[..., names.LOW], cells[..., names.HIGH]),
+    }
+    if squares:
+        state["square_sum"] = _digits(cells[..., names.SQUARE_LOW], cells[..., names.SQUARE_HIGH])
+    return state
+
+
+def _digits(low: np.ndarray[Any, Any], high: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    digits = np.stack([low, high, np.zeros_like(low)], axis=-1)
+    kernels.exact.carry(digits.reshape(-1, 3))
+    return digits
 
 
 class ReliabilityAccumulator(Accumulator):
     """Streaming reliability curve and calibration errors: 15 uniform bins (lo, hi], the first also with 0, by default.
+
+    ``n_bins``, ``binning`` ("uniform" or edges from 0 to 1), ``closed`` ("right" or "left"), or ``convention``: bins as
+    another system has them; see :func:`fastcal.calibration_error`. ``threshold``: confidences above it count. ``squares=False`` keeps no squared residuals, which
+    the debiased figures and the curve's errors are made of, and takes two thirds of the time.
 
     >>> import fastcal as fc
     >>> acc = fc.ReliabilityAccumulator(n_bins=2)
@@ -211,6 +239,18 @@ class ReliabilityAccumulator(Accumulator):
     0.25
     """
 
-    def __init__(self, *, n_bins: int = 15, **options: Unpack[Options]) -> None:
-        part = ReliabilityPart(n_bins)
-        super().__init__(settings={"n_bins": part.n_bins}, parts={"reliability": part}, **options)
+    def __init__(
+        self,
+        *,
+        n_bins: int | None = None,
+        binning: Any = "uniform",
+        closed: str | None = None,
+        convention: str | None = None,
+        threshold: float = 0.0,
+        squares: bool = True,
+        **options: Unpack[Options],
+    ) -> None:
+        bins = Binning(n_bins, binning, closed, convention)
+        part = ReliabilityPart(bins, squares=squares, threshold=threshold)
+        settings = {**bins.settings(), "threshold": part.threshold, "squares": part.squares}
+        super().__init__(settings=settings, parts={"reliability": part}, **options)

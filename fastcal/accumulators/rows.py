@@ -17,10 +17,13 @@ MAX_CHUNK = 1 << 16
 class Rows:
     """Runs the row kernels on chunks, in buffers that are reused from chunk to chunk. Used by one thread."""
 
-    def __init__(self, predictions: Predictions, temperature: float = 1.0) -> None:
+    def __init__(self, predictions: Predictions, temperature: float = 1.0, *, light: bool = False) -> None:
         self.predictions = predictions
         self.scores = predictions.scores
+        self.light = light and not predictions.from_logits  # a confidence of logits takes nearly all of the work
         self.dtype = self.scores.dtype  # that of the work and of the results
+        given = self.scores.values.dtype
+        self.given_dtype = given.newbyteorder("=") if given in (np.float32, np.float64) else self.dtype
         self.from_logits = predictions.from_logits
         self.binary = predictions.n_columns == 0
         self.tolerances = tolerances(self.scores)
@@ -39,6 +42,7 @@ class Rows:
         self._lines_read.flags.writeable = False
         self._empty_block = rows.empty_block(dtype, wide=False)
         self._lanes = rows.empty_block(dtype, wide=True)
+        self._powers = rows.scratch(0, dtype)
 
     def fill(self, start: int, stop: int) -> None:
         """Work on rows start to stop: sets ``prediction``, ``hits``, ``table``, ``weights``; adds to ``faults``.
@@ -54,13 +58,22 @@ class Rows:
         self.labels = self.predictions.labels.chunk(start, stop)
         scores = self.scores.chunk(start, stop)
         self.start, self.values = start, scores
+        self._probabilities: Array | None = None
+        weights = self.predictions.weights
+        if self.light and self.binary:
+            self.table = scores.reshape(1, -1)
+            outcome = self.hits[rows.OUTCOME]
+            kernels.probabilities.binary_light(scores, self.labels, self.tolerances[0], outcome, faults)
+            if weights is not None:
+                self._take_weights(weights, start, stop, faults)
+            self._add_faults(faults, start)
+            return
         self._work[:] = self._empty_block
         if self.from_logits:
             self._from_logits(scores, faults)
         else:
             self._from_probabilities(scores, faults)
         np.copyto(self._results, self._blocks)
-        weights = self.predictions.weights
         if weights is not None:
             self._take_weights(weights, start, stop, faults)
         self._add_faults(faults, start)
@@ -68,15 +81,21 @@ class Rows:
     def _resize(self, n: int) -> None:
         rows, dtype = kernels.rows, self.dtype
         n_blocks = -(-n // rows.BLOCK)
+        n_columns = 1 if self.light else rows.N_COLUMNS
         self.n = n
         self.prediction = np.empty(n, np.int64)
         self.hits = np.empty((2, n), np.uint8)
+        if self.light and self.binary:
+            return
         self._work = rows.scratch(n_blocks * rows.BLOCK_SIZE, dtype).reshape(n_blocks, rows.BLOCK_SIZE)
         # The results stand block by block in the work, and column by column in the table.
-        results = np.empty((rows.N_COLUMNS, n_blocks, rows.BLOCK), dtype)
+        results = np.empty((n_columns, n_blocks, rows.BLOCK), dtype)
         self._results = results
-        self._blocks = self._work[:, : rows.N_COLUMNS * rows.BLOCK].reshape(n_blocks, rows.N_COLUMNS, -1).swapaxes(0, 1)
-        self.table = results.reshape(rows.N_COLUMNS, -1)[:, :n]
+        # Of light rows all that is wanted is the confidence, which is their maximum.
+        columns = self._work[:, rows.MAXIMUM :] if self.light else self._work
+        self._blocks = columns[:, : n_columns * rows.BLOCK].reshape(n_blocks, n_columns, -1).swapaxes(0, 1)
+        self.table = results.reshape(n_columns, -1)[:, :n]
+        self.table.flags.writeable = False
 
     def _from_logits(self, scores: Array, faults: Array) -> None:
         if self.binary:  # the row (0, z)
@@ -98,12 +117,12 @@ class Rows:
         self._judge(scores, *self.tolerances, faults)
         if self.binary:
             probabilities.finish_binary(self._work)
-        else:
+        elif not self.light:
             probabilities.finish(self._work)
 
     def _gather(self, scores: Array) -> None:
         lines = self._lines, self._lines_read
-        form = scores, self.from_logits, True, *self.divisor
+        form = scores, self.from_logits, None if self.light else True, *self.divisor
         if scores.shape[1] <= kernels.rows.NARROW:
             kernels.gather.narrow(*form, *lines, self._work)
         else:
@@ -122,6 +141,37 @@ class Rows:
             faults,
         )
 
+    def probabilities(self) -> Array:
+        """This chunk's probabilities (n, K), as given or the softmax of logits; the same to all who ask."""
+        if self._probabilities is None:
+            p = self.values if not self.binary else self.values.reshape(-1, 1)
+            if self.from_logits:
+                p = self._softmax()
+            elif self.binary:
+                p = np.concatenate([1 - p, p], axis=1)
+            p = p.view()
+            p.flags.writeable = False
+            self._probabilities = p
+        return self._probabilities
+
+    def _softmax(self) -> Array:
+        rows, normalise = kernels.rows, kernels.normalise
+        scores = self.values
+        if self.binary:
+            scores = np.stack([np.zeros_like(scores), scores], axis=1)
+            scores.flags.writeable = False
+        n_classes = scores.shape[1]
+        size = n_classes + 2 * rows.LANES if n_classes > rows.NARROW else rows.NARROW * rows.BLOCK
+        if self._powers.size < size:
+            self._powers = rows.scratch(size, self.dtype)
+        out = np.empty(scores.size, self.dtype)
+        lines = self._lines, self._lines_read
+        if n_classes > rows.NARROW:  # no half floats come here: the lines stand for their scratch
+            normalise.wide(scores, *self.divisor, *lines, *lines, self._powers, self._lanes, 0, False, out)
+        else:
+            normalise.narrow(scores, *self.divisor, *lines, self._powers, self._lanes, 0, False, out)
+        return out.reshape(scores.shape)
+
     def _take_weights(self, column: Column, start: int, stop: int, faults: Array) -> None:
         rows = kernels.rows
         weights = column.chunk(start, stop)
@@ -130,7 +180,7 @@ class Rows:
             faults[rows.N_BAD] += wrong.size
             faults[rows.FIRST_BAD] = min(faults[rows.FIRST_BAD], wrong[0])
         if faults[rows.N_NAN]:
-            weights = np.where(self.prediction < 0, 0.0, weights)
+            weights = np.where(np.isnan(self.table[rows.CONFIDENCE]), 0.0, weights)
             weights.flags.writeable = False
         self.weights = weights
 
@@ -142,14 +192,16 @@ class Rows:
                 self.faults[first] = min(self.faults[first], faults[first] + start)
 
 
-def bytes_per_row(predictions: Predictions) -> int:
+def bytes_per_row(predictions: Predictions, *, light: bool = False) -> int:
     """Bytes that a row's input, work and results take: a measure of its work, too."""
+    if light and predictions.n_columns == 0 and not predictions.from_logits:
+        return predictions.scores.dtype.itemsize + 16
     places = kernels.rows.BLOCK_SIZE // kernels.rows.BLOCK + kernels.rows.N_COLUMNS
     return (max(predictions.n_columns, 1) + places) * predictions.scores.dtype.itemsize + 24
 
 
-def rows_per_chunk(predictions: Predictions) -> int:
+def rows_per_chunk(predictions: Predictions, *, light: bool = False) -> int:
     """Rows that fit in CHUNK_BYTES; a whole number of blocks, at least one row."""
     block = kernels.rows.BLOCK
-    n = min(MAX_CHUNK, CHUNK_BYTES // bytes_per_row(predictions))
+    n = min(MAX_CHUNK, CHUNK_BYTES // bytes_per_row(predictions, light=light))
     return max(n // block * block, min(max(n, 1), block))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from . import (
         binning,
+        classwise,
         elementary,
         entropy,
         exact,
@@ -22,18 +23,22 @@ if TYPE_CHECKING:
         intrinsics,
         lookup,
         normalise,
+        pairs,
         pooling,
         probabilities,
         ranking,
         rows,
         softmax,
         sorting,
+        spiegelhalter,
         summary,
+        sweep,
         two_classes,
     )
 
 __all__ = [
     "binning",
+    "classwise",
     "elementary",
     "entropy",
     "exact",
@@ -43,13 +48,16 @@ __all__ = [
     "intrinsics",
     "lookup",
     "normalise",
+    "pairs",
     "pooling",
     "probabilities",
     "ranking",
     "rows",
     "softmax",
     "sorting",
+    "spiegelhalter",
     "summary",
+    "sweep",
     "two_classes",
 ]
 

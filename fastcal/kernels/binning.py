@@ -1,71 +1,109 @@
 """Rows into bins by confidence: counts, outcomes and exact sums of confidence.
 
-A bin is (lo, hi], the first also holds 0. The index is computed from the uniform width and then mended by at most one
-against the stored edges, so that it equals ``np.searchsorted(edges, p, side="left") - 1``.
+Bins are given by *cuts* that rise: a confidence is in bin j if it is above j of them, (lo, hi]; the last cut is
+infinite. A table says how many cuts lie below each of 4096 equal cells of [0, 1]; from there it is a step or none.
 
-A confidence p in [0, 1] is summed as the integer p 2^62 (exact for float32 from 2^-38 up and for float64 from 2^-9 up,
-rounded to 2^-63 below), split in two so that 2^31 rows cannot overflow either half.
+A confidence p is summed as the integer p 2^62 (exact for float32 from 2^-38 up and for float64 from 2^-9 up, rounded to
+2^-63 below), split in two so that 2^31 rows cannot overflow either half; and so are squared residuals, (y - p)^2.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .exact import add_one
-from .jit import kernel
+from .jit import inner, kernel
+from .pairs import add_pair, add_product, in_units
 
-# What a cell holds: one cache line's half, so that a row touches one line.
-COUNT, HITS, LOW, HIGH = range(4)
+# What a cell holds: rows and, 32 bits higher, those with outcome 1; the halves of two sums. With other words up to half
+# a cache line, or a whole one, so that a row touches one line.
+ROWS, LOW, HIGH, SQUARE_LOW, SQUARE_HIGH = range(5)
+CELL, CELL_WITH_SQUARES = 4, 8
+# What a weighted bin sums: weights, those times outcome, times confidence; squared weights, those times residual, times
+# its square; weights times squared residual.
+WEIGHT, HITS, CONFIDENCE, WEIGHT2, RESIDUAL2, SQUARE2, SQUARE = range(7)
+SUMS, SUMS_WITH_SQUARES = 4, 7
 SCALE_BITS = 62
 _SCALE = 2.0**SCALE_BITS
+_LOW_BITS = np.int64(0xFFFFFFFF)
+
+# With 4096 cells and 15 bins, one row in 300 takes a step; the table is 8 KB.
+CELLS = 1 << 12
+
+
+@inner
+def clipped(p, low, high):
+    p = np.float64(p)
+    p = p if p > low else low
+    return p if p < high else high
+
+
+@inner
+def bin_index(p, cuts, table):
+    """Bin of any number ``p`` (not NaN)."""
+    place = np.int64(clipped(p, 0.0, 1.0) * CELLS)
+    j = np.uintp(table[np.uintp(place)])
+    while p > cuts[j]:
+        j += np.uintp(1)
+    return j
 
 
 @kernel
-def bin_index(p, edges):
-    """Bin of ``p`` among near-uniform ``edges`` of [0, 1]; whatever ``p`` is, the index is one of a bin."""
-    last = np.int64(edges.shape[0] - 2)
-    wide = np.float64(p)
-    if not wide > 0.0:
-        return np.uintp(0)
-    if wide >= 1.0:
-        return np.uintp(last)
-    j = min(np.int64(wide * (last + 1)), last)
-    below = np.int64(wide <= edges[np.uintp(j)])
-    above = np.int64(wide > edges[np.uintp(j + 1)])
-    return np.uintp(j - below + above)
+def add(confidence, outcome, groups, cuts, table, low, high, squares, cells):
+    """Add rows to ``cells`` (copies, groups * bins, words); NaN is passed over.
 
-
-@kernel
-def add(confidence, outcome, edges, cells):
-    """Add rows to ``cells`` (copies, bins, 4); NaN is passed over.
+    Confidences are clipped to [low, high] where they are summed. ``groups`` (None: one) holds codes; ``squares`` is
+    True where squared residuals are summed too, else None.
 
     Neighbouring rows go to different copies of the bins: when most rows fall into one bin (an overconfident model), an
-    add would else wait for the store of the one before.
+    add would else wait for the store of the one before. 1.4 ns a row on two threads.
     """
     n_copies = np.uintp(cells.shape[0] - 1)  # a power of two, less one: a mask
+    n_bins = np.uintp(cuts.shape[0])
     for i in range(confidence.shape[0]):
-        p = confidence[i]
-        if np.isnan(p):
+        given = confidence[i]
+        if np.isnan(given):
             continue
-        cell = cells[np.uintp(i) & n_copies, bin_index(p, edges)]
-        fixed = np.int64(np.rint(np.float64(p) * _SCALE))
-        cell[COUNT] += 1
-        cell[HITS] += np.int64(outcome[i])
-        cell[LOW] += fixed & np.int64(0xFFFFFFFF)
+        j = bin_index(np.float64(given), cuts, table)
+        if groups is not None:
+            j += np.uintp(groups[i]) * n_bins
+        cell = cells[np.uintp(i) & n_copies, j]
+        p = clipped(given, low, high)
+        y = np.int64(outcome[i])
+        fixed = np.int64(np.rint(p * _SCALE))
+        cell[ROWS] += np.int64(1) + (y << np.int64(32))
+        cell[LOW] += fixed & _LOW_BITS
         cell[HIGH] += fixed >> np.int64(32)
+        if squares is not None:
+            d = np.float64(y) - p
+            square = np.int64(np.rint(d * d * _SCALE))
+            cell[SQUARE_LOW] += square & _LOW_BITS
+            cell[SQUARE_HIGH] += square >> np.int64(32)
 
 
 @kernel
-def add_weighted(confidence, outcome, weights, edges, count, sums):
-    """Add weighted rows: ``count`` (bins,), and exact ``sums`` (3, bins, limbs) of w, w outcome and w confidence."""
+def add_weighted(confidence, outcome, weights, groups, cuts, table, low, high, squares, count, sums):
+    """Add weighted rows: ``count`` (groups * bins,), and ``sums`` (groups * bins, SUMS, 2) in pairs."""
+    n_bins = np.uintp(cuts.shape[0])
     for i in range(confidence.shape[0]):
-        p = confidence[i]
-        w = weights[i]
-        if np.isnan(p):
+        given = confidence[i]
+        if np.isnan(given):
             continue
-        bin_ = bin_index(p, edges)
-        count[bin_] += 1
-        add_one(w, sums[0, bin_])
+        j = bin_index(np.float64(given), cuts, table)
+        if groups is not None:
+            j += np.uintp(groups[i]) * n_bins
+        w = weights[i]
+        p = in_units(clipped(given, low, high))
+        own = sums[j]
+        count[j] += 1
+        add_pair(own[WEIGHT], w, 0.0)
         if outcome[i] != 0:
-            add_one(w, sums[1, bin_])
-        add_one(w * np.float64(p), sums[2, bin_])
+            add_pair(own[HITS], w, 0.0)
+        add_product(own[CONFIDENCE], w, p)
+        w2 = w * w
+        add_pair(own[WEIGHT2], w2, 0.0)
+        if squares is not None:
+            d = np.float64(outcome[i]) - p
+            square = in_units(d * d)
+            add_product(own[RESIDUAL2], w2, d)
+            add_product(own[SQUARE2], w2, square)
+            add_product(own[SQUARE], w, square)

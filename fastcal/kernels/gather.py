@@ -201,7 +201,7 @@ def narrow(scores, from_logits, squares, inverse_t, rest_t, lowest, lines, lines
             softmax.add(lines_read, lines_read, start, stop, inverse_t, rest_t, lowest, squares, BLOCK, block)
         else:
             for k in range(n_classes):
-                probabilities.add_line(lines_read, k * BLOCK, k, BLOCK, block)
+                probabilities.add_line(lines_read, k * BLOCK, k, squares, BLOCK, block)
 
 
 @kernel
@@ -262,5 +262,6 @@ def wide(
         else:
             for k in range(0, n_classes, LANES):
                 here = k < whole
-                probabilities.add_line(row if here else lines_read, k if here else k - whole, k, LANES, lanes)
+                offset = k if here else k - whole
+                probabilities.add_line(row if here else lines_read, offset, k, squares, LANES, lanes)
         fold_sums(lanes, from_logits, squares, work[n // BLOCK], n % BLOCK)

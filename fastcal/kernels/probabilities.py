@@ -18,11 +18,15 @@ from .rows import (
     BRIER,
     CONFIDENCE,
     ENTROPY,
+    FIRST_BAD,
+    FIRST_NAN,
     LABEL,
     LOGSUMEXP,
     LOWEST,
     MARGIN,
     MAXIMUM,
+    N_BAD,
+    N_NAN,
     NLL,
     OFFSET,
     SECOND,
@@ -36,8 +40,11 @@ LEAST = 1.17549435e-38
 
 
 @inner
-def add_line(values, offset, k, width, block):
-    """Add a line's p to the total and, the maximum left out, -p log p and p^2; keep the lowest below 0."""
+def add_line(values, offset, k, squares, width, block):
+    """Add a line's p to the total and, the maximum left out, -p log p and p^2; keep the lowest below 0.
+
+    ``squares`` is None where the total and the lowest are all that is wanted, else True.
+    """
     # No conditional expressions here: LLVM would follow "p is 0" through the logarithm as a branch of its own, and the
     # loop would stay scalar (5.2 against 1.1 ns a class).
     real = block.dtype.type
@@ -52,9 +59,10 @@ def add_line(values, offset, k, width, block):
         p = p * (one - real(largest))
         lowest = block[LOWEST + i]
         block[LOWEST + i] = p if p < lowest else lowest
-        positive = half * (p + abs(p))
-        block[INFORMATION + i] -= positive * log(positive + least)
-        block[SQUARES + i] += positive * positive
+        if squares is not None:
+            positive = half * (p + abs(p))
+            block[INFORMATION + i] -= positive * log(positive + least)
+            block[SQUARES + i] += positive * positive
 
 
 @kernel
@@ -70,6 +78,7 @@ def finish(work):
             m = block[MAXIMUM + i]
             second = block[SECOND + i]
             p = block[LABEL + i]
+            block[CONFIDENCE * BLOCK + i] = m  # as it came: bins clip it, or take it as another system does
             m = one if m > one else m
             second = zero if second < zero else second
             p = zero if p < zero else p
@@ -77,7 +86,6 @@ def finish(work):
             off = one - p
             # the label's own square is out of SQUARES only where the label is the maximum
             rest = block[SQUARES + i] if p == m else block[SQUARES + i] + (m * m - p * p)
-            block[CONFIDENCE * BLOCK + i] = m
             block[MARGIN * BLOCK + i] = m - second
             block[ENTROPY * BLOCK + i] = block[INFORMATION + i] - m * log(least if m < least else m)
             block[LOGSUMEXP * BLOCK + i] = zero
@@ -113,6 +121,7 @@ def finish_binary(work):
         for i in range(BLOCK):
             p = block[MAXIMUM + i]
             positive = block[LABEL + i] == one
+            block[CONFIDENCE * BLOCK + i] = p
             p = zero if p < zero else p
             p = one if p > one else p
             q = one - p
@@ -121,9 +130,35 @@ def finish_binary(work):
             margin = p - q
             off = q if positive else p
             information = p * (log_p if p > least else zero) + q * (log_q if q > zero else zero)
-            block[CONFIDENCE * BLOCK + i] = p
             block[MARGIN * BLOCK + i] = margin if margin > zero else -margin
             block[ENTROPY * BLOCK + i] = -information
             block[LOGSUMEXP * BLOCK + i] = zero
             block[NLL * BLOCK + i] = -(log_p if positive else log_q)
             block[BRIER * BLOCK + i] = off * off
+
+
+@kernel
+def binary_light(probs, labels, tolerance, hits, faults):
+    """What ``judge`` would find wrong with (N,) probabilities and labels, and the labels as ``hits``: nothing else.
+
+    All rows are counted at once, at the speed of memory; only where something is wrong are they gone through again.
+    """
+    n_nan = np.int64(0)
+    n_bad = np.int64(0)
+    high = 1.0 + tolerance
+    low = -tolerance
+    for i in range(probs.shape[0]):
+        p = np.float64(probs[i])
+        y = labels[i]
+        n_nan += np.int64(p != p)
+        n_bad += np.int64((p > high) | (p < low) | ((y != 0) & (y != 1)))
+        hits[i] = np.uint8(y & 1)
+    if n_nan + n_bad > 0:
+        for i in range(probs.shape[0]):
+            p = np.float64(probs[i])
+            if p != p and i < faults[FIRST_NAN]:
+                faults[FIRST_NAN] = i
+            if (p > high or p < low or labels[i] < 0 or labels[i] > 1) and i < faults[FIRST_BAD]:
+                faults[FIRST_BAD] = i
+        faults[N_NAN] += n_nan
+        faults[N_BAD] += n_bad

@@ -103,6 +103,16 @@ def count(scores, weights, bottom, top, step, table, counts):
 
 
 @kernel
+def pick(scores, bottom, top, step, table, wanted, out):
+    """Copy the scores of wanted cells to ``out``; returns how many."""
+    n = np.uintp(0)
+    for i in range(scores.shape[0]):
+        out[n] = scores[i]  # written anyway, kept only if wanted: no branch
+        n += np.uintp(wanted[_cell(key_of(scores[i]), bottom, top, step, table)])
+    return np.int64(n)
+
+
+@kernel
 def scatter(scores, labels, weights, targets, bottom, top, step, table, piece_of, origins, places, out):
     """Move each row to its piece.
 

@@ -1,4 +1,4 @@
-"""Calibration errors and the reliability curve.
+"""Calibration errors over bins, and the reliability curve.
 
 All share one definition of the bins: (lo, hi], the first also with 0, edges ``np.linspace(0, 1, n_bins + 1)``; 15 by
 default (Guo, Pleiss, Sun, Weinberger, "On calibration of modern neural networks", 2017). For (N,) scores the outcome is
@@ -7,22 +7,54 @@ the label and the confidence P(y = 1); for (N, K) scores the outcome is whether 
 
 from __future__ import annotations
 
-from typing import Any, Literal, Unpack
+import math
+from typing import Any, Literal, NamedTuple, Unpack
 
-from ..accumulators.reliability import ReliabilityAccumulator, ReliabilityCurve
-from .one_shot import BinOptions, one_shot
+import numpy as np
 
-NORMS = {"l1": "ece", "l2": "rmsce", "max": "mce"}
+from ..accumulators import binned
+from ..accumulators.classwise import mean_of_classes
+from ..accumulators.curve import ReliabilityCurve
+from ..arrays import DataError
+from .binning import Question
+from .canonical import canonical_error
+from .one_shot import BinOptions, Options
+from .scoring import brier_score
+
+Norm = Literal["l1", "l2", "max"]
+NORMS = ("l1", "l2", "max")
 
 
 def calibration_error(
-    y_true: Any, y_prob: Any, *, norm: Literal["l1", "l2", "max"] = "l1", **options: Unpack[BinOptions]
+    y_true: Any,
+    y_prob: Any,
+    *,
+    norm: Norm = "l1",
+    debiased: bool = False,
+    squared: bool = False,
+    **options: Unpack[BinOptions],
 ) -> float:
     """Binned calibration error: sum_b w_b |acc_b - conf_b| ("l1"), its quadratic mean ("l2"), the largest gap ("max").
 
     ``y_true`` (N,) integer labels, ``y_prob`` (N,) or (N, K) probabilities (logits with ``from_logits=True``). Options:
-    ``n_bins`` (15), ``sample_weight`` (N,), ``nan_policy`` ("raise", "omit", "propagate"), ``n_threads``. Returns a
-    probability. Raises DataError, a ValueError, for values or shapes that are not these, and for no rows.
+
+    - ``target``: "positive" (p = P(y = 1); for (N,)), "top-label" (the largest p and whether it is right; for (N, K)),
+      "class-wise" (each p_k and whether k is the label; the mean over classes, for "l2" the root of the mean of
+      squares), "canonical" (whole rows, see below). "auto": the first for (N,), the second for (N, K).
+    - ``binning``: "uniform", with ``n_bins`` (15); "quantile": edges ``np.quantile``, ties together; or edges from 0 to
+      1. ``closed``: "right", or "left" for bins [lo, hi). Weighted quantiles lie at q (W - W / N) of the cumulated
+      weight W. Quantiles of each class take a column of memory at a time (of logits: their whole softmax).
+    - ``convention``: as "guo", "sklearn", "verified", "torchmetrics", "netcal", "robustness-metrics", "tfp", "mapie",
+      "relplot" or "calibre" has it, with that system's bins, default ``n_bins``, and places of 0 and 1.
+    - ``debiased``: "l2" without bias, sum_b w_b (gap_b^2 - s_b^2 / n_b), s_b^2 the variance of y - p in the bin (of y
+      alone for "verified" and class-wise: Kumar, Liang, Ma 2019); "l1" less the bias that resampling shows, 2 |gap| -
+      E|N(gap, s^2 / n)| in each bin. ``squared``: "l2" without the root (debiased, it may be negative).
+    - ``threshold``: only p above it count, in a class-wise error each p_k.
+    - ``sample_weight`` (N,), ``nan_policy`` ("raise", "omit", "propagate"), ``n_threads``.
+
+    "canonical" bins whole rows by ceil(n_bins p_k) and takes the total variation distance of outcomes and confidences
+    in each occupied cell. Returns a probability. Raises DataError, a ValueError, for values or shapes that are not
+    these, and for no rows.
 
     >>> import fastcal as fc
     >>> fc.calibration_error([0, 1, 1, 1], [0.25, 0.25, 0.75, 0.75], n_bins=2)
@@ -30,8 +62,61 @@ def calibration_error(
     """
     if norm not in NORMS:
         raise ValueError(f"norm is {norm!r}; expected one of {', '.join(NORMS)}")
-    value: float = one_shot(ReliabilityAccumulator, NORMS[norm], y_true, y_prob, options)
+    if squared and norm != "l2":
+        raise ValueError(f"squared=True belongs to norm='l2', not to {norm!r}")
+    if debiased and norm == "max":
+        raise ValueError("debiased=True belongs to norm='l1' or 'l2', not to 'max'")
+    question = Question(y_true, y_prob, **options, squares=debiased)
+    if question.target == "canonical":
+        return _canonical(question, norm, squared=squared, debiased=debiased)
+    if question.target == "class-wise":
+        value = _of_classes(question.classes(), norm, debiased=debiased, verified=question.convention == "verified")
+    else:
+        value = _of_bins(question.bins().sums, norm, debiased=debiased)
+    if question.undefined:
+        return math.nan
+    if norm == "l2" and not squared:
+        return math.sqrt(max(value, 0.0)) if value == value else value
     return value
+
+
+def _of_bins(bins: binned.Binned, norm: str, *, debiased: bool) -> float:
+    if norm == "max":
+        return float(binned.largest(bins))
+    if norm == "l1":
+        return float(binned.debiased_l1(bins) if debiased else binned.l1(bins))
+    return float(binned.debiased_l2_squared(bins) if debiased else binned.l2_squared(bins))
+
+
+def _of_classes(bins: binned.Binned, norm: str, *, debiased: bool, verified: bool) -> float:
+    errors = {
+        ("l1", False): binned.l1,
+        ("l1", True): binned.debiased_l1,
+        ("l2", False): binned.l2_squared,
+        ("l2", True): binned.debiased_l2_squared,
+        ("max", False): binned.largest,
+    }[norm, debiased](bins)
+    if verified and norm == "l2":
+        errors = np.maximum(errors, 0.0)
+    return mean_of_classes(errors, bins)
+
+
+def _canonical(question: Question, norm: Norm, *, squared: bool, debiased: bool) -> float:
+    uniform = isinstance(question.binning, str) and question.binning == "uniform"
+    if debiased or question.closed or question.convention or not uniform:
+        raise ValueError("target='canonical' takes uniform bins (lo, hi] only, and no debiased")
+    options: Any = {} if question.n_bins is None else {"n_bins": question.n_bins}
+    return canonical_error(
+        question.y_true,
+        question.y_prob,
+        norm=norm,
+        squared=squared,
+        from_logits=question.from_logits,
+        sample_weight=question.sample_weight,
+        nan_policy=question.nan_policy,
+        n_threads=question.n_threads,
+        **options,
+    )
 
 
 def ece(y_true: Any, y_prob: Any, **options: Unpack[BinOptions]) -> float:
@@ -70,15 +155,122 @@ def rmsce(y_true: Any, y_prob: Any, **options: Unpack[BinOptions]) -> float:
     return calibration_error(y_true, y_prob, norm="l2", **options)
 
 
+def adaptive_ece(y_true: Any, y_prob: Any, **options: Unpack[BinOptions]) -> float:
+    """ECE over bins of equal mass: edges are quantiles of the confidences (Nixon et al. 2019; Nguyen, O'Connor 2015).
+
+    Arguments and options as in :func:`calibration_error`. Equal confidences stay together, so that there may be fewer
+    bins than asked for; :func:`reliability_curve` with ``binning="quantile"`` shows those that were made.
+
+    >>> import fastcal as fc
+    >>> fc.adaptive_ece([0, 1, 1, 1], [0.25, 0.25, 0.75, 0.75], n_bins=2)
+    0.25
+    """
+    return calibration_error(y_true, y_prob, **{**options, "binning": "quantile"})
+
+
+def classwise_ece(y_true: Any, y_prob: Any, **options: Unpack[BinOptions]) -> float:
+    """Mean over classes of the ECE of p_k as a prediction of [y = k] (Kull et al. 2019; SCE of Nixon et al. 2019).
+
+    Arguments and options as in :func:`calibration_error`; :class:`ClasswiseAccumulator` gives the error of each class.
+
+    >>> import fastcal as fc
+    >>> fc.classwise_ece([0, 1], [[0.75, 0.25], [0.25, 0.75]], n_bins=2)
+    0.25
+    """
+    return calibration_error(y_true, y_prob, **{**options, "target": "class-wise"})
+
+
+def tace(y_true: Any, y_prob: Any, *, threshold: float = 0.01, **options: Unpack[BinOptions]) -> float:
+    """Thresholded adaptive calibration error: class-wise, equal-mass bins of the p_k above ``threshold`` (Nixon 2019).
+
+    Mean over classes, each over the rows that count; a class without any is 0. Arguments and options as in
+    :func:`calibration_error`.
+
+    >>> import fastcal as fc
+    >>> fc.tace([0, 1], [[0.75, 0.25], [0.25, 0.75]], n_bins=2)
+    0.25
+    """
+    quantile: BinOptions = {**options, "binning": "quantile", "target": "class-wise", "threshold": threshold}
+    return calibration_error(y_true, y_prob, **quantile)
+
+
+def signed_calibration_error(y_true: Any, y_prob: Any, **options: Unpack[BinOptions]) -> float:
+    """Mean confidence less mean outcome: positive for an overconfident model, negative for an underconfident one.
+
+    What bins too confident and bins not confident enough add to ECE are ``overconfidence`` and ``underconfidence`` of
+    :class:`Evaluation`; this is their difference. Arguments and options as in :func:`calibration_error`; class-wise it
+    is the mean over classes, which for whole rows is 0.
+
+    >>> import fastcal as fc
+    >>> fc.signed_calibration_error([0, 1], [0.75, 0.75])
+    0.25
+    """
+    question = Question(y_true, y_prob, **options)
+    if question.target == "canonical":
+        raise ValueError("target='canonical' has no signed error")
+    if question.target == "class-wise":
+        bins = question.classes()
+        value = mean_of_classes(binned.signed(bins), bins)
+    else:
+        value = float(binned.signed(question.bins().sums))
+    return math.nan if question.undefined else value
+
+
 def reliability_curve(y_true: Any, y_prob: Any, **options: Unpack[BinOptions]) -> ReliabilityCurve:
     """Accuracy against mean confidence in bins of confidence (DeGroot and Fienberg 1983).
 
-    Arguments and options as in :func:`calibration_error`. Returns ``edges`` (B + 1,) and, for each bin, ``count``,
-    ``weight``, ``confidence`` and ``accuracy``; the last two are NaN where a bin is empty.
+    Arguments and options as in :func:`calibration_error`, of one set of predictions: "positive" or "top-label".
+    Returns ``edges`` (B + 1,) and, for each bin, ``count``, ``weight``, ``confidence``, ``accuracy`` (NaN where it is
+    empty), its interval and consistency band: see :class:`ReliabilityCurve`, also for ``plot()``.
 
     >>> import fastcal as fc
     >>> fc.reliability_curve([0, 1, 1, 1], [0.25, 0.25, 0.75, 0.75], n_bins=2).accuracy.tolist()
     [0.5, 1.0]
     """
-    curve: ReliabilityCurve = one_shot(ReliabilityAccumulator, "reliability", y_true, y_prob, options)
-    return curve
+    question = Question(y_true, y_prob, **options, squares=True)
+    bins = question.bins()
+    curve = ReliabilityCurve.of(bins.sums, bins.edges)
+    return curve.undefined() if question.undefined else curve
+
+
+class BrierDecomposition(NamedTuple):
+    """brier = reliability - resolution + uncertainty + within_bin; refinement = uncertainty - resolution."""
+
+    brier: float
+    reliability: float
+    resolution: float
+    uncertainty: float
+    refinement: float
+    within_bin: float
+
+
+def brier_decomposition(y_true: Any, y_prob: Any, **options: Unpack[BinOptions]) -> BrierDecomposition:
+    """The Brier score in three parts (Murphy 1973), or two: reliability and refinement (Murphy 1972; Sanders 1963).
+
+    REL = sum_b w_b (acc_b - conf_b)^2, RES = sum_b w_b (acc_b - acc)^2, UNC = acc (1 - acc). What confidences vary
+    within bins is ``within_bin`` (Stephenson, Coelho, Jolliffe 2008); it is 0 where each bin holds one value. Arguments
+    and options as in :func:`calibration_error`: ``target`` "positive" ((p - y)^2), "top-label" (of the confidence), or
+    "class-wise" (summed over classes, as :func:`brier_score` of (N, K) is).
+
+    >>> import fastcal as fc
+    >>> fc.brier_decomposition([0, 1, 1, 1], [0.25, 0.25, 0.75, 0.75], n_bins=2).resolution
+    0.0625
+    """
+    question = Question(y_true, y_prob, **options, squares=True)
+    if question.target == "canonical":
+        raise ValueError("target='canonical' has no such decomposition")
+    if question.target == "class-wise":
+        bins = question.classes()
+        plain: Options = {"from_logits": question.from_logits, "sample_weight": question.sample_weight}
+        policy: Options = {"nan_policy": question.nan_policy, "n_threads": question.n_threads}  # type: ignore[typeddict-item]
+        brier = brier_score(question.y_true, question.y_prob, **plain, **policy)
+        brier *= 2 if question.y_prob.ndim == 1 else 1
+    else:
+        bins = question.bins().sums
+        if bins.square2 is None:
+            raise DataError("y_prob", (), "has no squared residuals")
+        brier = float(bins.square.sum() / bins.total) if bins.square is not None else math.nan
+    terms = (binned.l2_squared, binned.resolution_term, binned.uncertainty_term)
+    rel, res, unc = (float(np.sum(np.nan_to_num(term(bins)))) if bins.total.any() else math.nan for term in terms)
+    found = BrierDecomposition(brier, rel, res, unc, unc - res, brier - (rel - res + unc))
+    return BrierDecomposition(*[math.nan] * 6) if question.undefined else found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from ..accumulators.base import Accumulator
 from ..arrays import DataError, NanPolicy
@@ -18,9 +18,14 @@ class Options(TypedDict, total=False):
 
 
 class BinOptions(Options, total=False):
-    """Options of the metrics over bins."""
+    """Options of the metrics over bins; see :func:`fastcal.calibration_error`."""
 
-    n_bins: int
+    n_bins: int | None
+    binning: Any
+    target: str
+    closed: Literal["right", "left"] | None
+    convention: str | None
+    threshold: float
 
 
 def one_shot(accumulator: type[Accumulator], figure: str, y_true: Any, y_prob: Any, options: Options) -> Any:

@@ -1,0 +1,211 @@
+"""Sums over bins, and every calibration error that comes from them: one formula each, for any number of slices at once.
+
+All arrays are (..., B): one set of bins, or one for each class, group or resampled data set. What is summed exactly is
+rounded once on the way here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtr
+
+from ..arrays import Array
+from .state import State, floats
+
+
+@dataclass(frozen=True)
+class Binned:
+    """Of each bin: rows, weight, and weighted sums of outcomes y, confidences p and residuals y - p.
+
+    ``weight2``, ``residual2``, ``square2``: sums of squared weights, and of these times the residual and its square
+    (None where they were not kept); ``square``: of weighted squared residuals. ``total`` is the weight of all rows, also of those in no bin.
+    """
+
+    count: Array
+    weight: Array
+    hits: Array
+    confidence: Array
+    residual: Array
+    weight2: Array
+    residual2: Array | None = None
+    square2: Array | None = None
+    square: Array | None = None
+    labels_vary: bool = False  # noise is that of outcomes alone (Kumar et al. 2019), not of residuals
+
+    @property
+    def total(self) -> Array:
+        """The weight of all rows."""
+        return np.asarray(self.weight.sum(axis=-1))
+
+    def gaps(self) -> Array:
+        """Mean outcome less mean confidence of each bin; 0 where it is empty."""
+        return quotient(self.residual, self.weight, 0.0)
+
+    def shares(self) -> Array:
+        """Each bin's share of the weight; NaN where there is none at all."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(self.weight / self.total[..., None])
+
+    def noise(self) -> Array:
+        """The estimated variance of each gap, NaN for bins of fewer than two rows.
+
+        That of a mean with weights w: sum w^2 (d - mean d)^2 / (sum w)^2 / (1 - sum w^2 / (sum w)^2), d = y - p, which
+        for equal weights is the unbiased sample variance over n. Where squares were not kept, or a convention says so,
+        d is the outcome alone.
+        """
+        if self.residual2 is None or self.square2 is None or self.labels_vary:
+            mean = quotient(self.hits, self.weight, 0.0)
+            spread = self.weight2 * mean * (1 - mean)
+        else:
+            mean = quotient(self.residual, self.weight, 0.0)
+            spread = self.square2 - 2 * mean * self.residual2 + mean * mean * self.weight2
+        with np.errstate(invalid="ignore", divide="ignore"):
+            room = self.weight * self.weight - self.weight2
+            variance = np.maximum(spread, 0.0) / room
+        return np.where((self.count > 1) & (room > 1e-12 * self.weight2), variance, np.nan)
+
+    def if_calibrated(self) -> Array:
+        """The variance that each gap would have were the model calibrated: sum w^2 p (1 - p) / (sum w)^2, p per bin."""
+        mean = np.clip(quotient(self.confidence, self.weight, 0.0), 0.0, 1.0)
+        return quotient(self.weight2 * mean * (1 - mean), self.weight * self.weight, np.nan)
+
+    def of(self, index: Any) -> Binned:
+        """Some of the slices, or of the bins."""
+        arrays = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "labels_vary"}
+        return replace(self, **{name: None if array is None else array[index] for name, array in arrays.items()})
+
+    @classmethod
+    def from_state(cls, state: State, *, labels_vary: bool = False, ignored: list[int] | None = None) -> Binned:
+        """Of integer sums, and of float pairs where there were weights; bins in ``ignored`` get no gap."""
+        count = state["count"].astype(np.float64)
+        hits, residual = (
+            state["hits"].astype(np.float64),
+            floats(residuals(state["hits"], state["confidence_signed_sum"])),
+        )
+        arrays: dict[str, Any] = {
+            "weight": count,
+            "hits": hits,
+            "confidence": floats(state["confidence_signed_sum"]),
+            "residual": residual,
+            "weight2": count,
+        }
+        if "square_sum" in state:
+            square = floats(state["square_sum"])
+            arrays |= {"residual2": residual, "square2": square, "square": square}
+        rows = state["count"]
+        if "weighted_count" in state:
+            rows = rows + state["weighted_count"]
+            pairs = np.moveaxis(state["weighted_pair"].view(np.float64), -2, 0)
+            names = ("weight", "hits", "confidence", "weight2", "residual2", "square2", "square")
+            for name, pair in zip(names, pairs, strict=False):
+                if name in arrays:
+                    arrays[name] = arrays[name] + (pair[..., 0] + pair[..., 1])
+            more = pairs[1] * 1.0
+            arrays["residual"] = residual + ((more[..., 0] - pairs[2][..., 0]) + (more[..., 1] - pairs[2][..., 1]))
+        if ignored:
+            rows = rows.copy()
+            arrays["residual"][..., ignored] = rows[..., ignored] = 0
+        return cls(rows, **arrays, labels_vary=labels_vary)
+
+
+def residuals(hits: Array, digits: Array) -> Array:
+    """Exact sums of y - p from counts of hits and the digits of the sum of p, in units of 2^-62; not carried."""
+    found = -digits
+    found[..., 1] += (hits & 3) << 30
+    found[..., 2] += hits >> 2
+    return found
+
+
+def quotient(a: Array, b: Array, empty: float) -> Array:
+    """a / b, and ``empty`` where b is 0."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(b == 0, empty, a / b)
+
+
+def l1(bins: Binned) -> Array:
+    """sum_b w_b |acc_b - conf_b|."""
+    return _over(np.abs(bins.residual).sum(axis=-1), bins)
+
+
+def l2_squared(bins: Binned) -> Array:
+    """sum_b w_b (acc_b - conf_b)^2."""
+    return _over((bins.residual * bins.gaps()).sum(axis=-1), bins)
+
+
+def largest(bins: Binned) -> Array:
+    """max_b |acc_b - conf_b| over occupied bins."""
+    return np.where(bins.total > 0, np.abs(bins.gaps()).max(axis=-1, initial=0.0), np.nan)
+
+
+def signed(bins: Binned) -> Array:
+    """Mean confidence less mean outcome."""
+    return _over(-bins.residual.sum(axis=-1), bins)
+
+
+def over(bins: Binned) -> Array:
+    """sum_b w_b max(conf_b - acc_b, 0)."""
+    return _over(np.maximum(-bins.residual, 0.0).sum(axis=-1), bins)
+
+
+def under(bins: Binned) -> Array:
+    """sum_b w_b max(acc_b - conf_b, 0)."""
+    return _over(np.maximum(bins.residual, 0.0).sum(axis=-1), bins)
+
+
+def debiased_l2_squared(bins: Binned) -> Array:
+    """sum_b w_b ((acc_b - conf_b)^2 - noise_b); bins of one row add nothing (Kumar, Liang, Ma 2019, section 5)."""
+    noise = bins.noise()
+    terms = np.where(np.isnan(noise), 0.0, bins.weight * (bins.gaps() ** 2 - noise))
+    return _over(terms.sum(axis=-1), bins)
+
+
+def debiased_l1(bins: Binned) -> Array:
+    """sum_b w_b (2 |gap_b| - E|N(gap_b, noise_b)|): less the bias that resampling shows (Kumar et al. 2019, appendix).
+
+    The expectation of a folded normal in closed form. Bins of one row are taken as they are.
+    """
+    noise = np.nan_to_num(bins.noise())
+    if bins.labels_vary:  # over n, not over n - 1
+        noise = noise * np.maximum(1 - quotient(bins.weight2, bins.weight**2, 0.0), 0.0)
+    gap = np.abs(bins.gaps())
+    return _over((bins.weight * (2 * gap - folded(gap, np.sqrt(noise)))).sum(axis=-1), bins)
+
+
+def l1_if_calibrated(bins: Binned) -> Array:
+    """sum_b w_b E|N(0, v_b)|: what l1 would be of a calibrated model with these confidences."""
+    deviation = np.sqrt(np.nan_to_num(bins.if_calibrated()))
+    return _over((bins.weight * math.sqrt(2 / math.pi) * deviation).sum(axis=-1), bins)
+
+
+def folded(mean: Array, deviation: Array) -> Array:
+    """E|X| of a normal X (the folded normal's mean; Leone, Nelson, Nottingham 1961)."""
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        z = np.where(deviation > 0, mean / deviation, np.inf)
+        found = deviation * math.sqrt(2 / math.pi) * np.exp(-z * z / 2) + mean * (1 - 2 * ndtr(-z))
+    return np.where(deviation > 0, found, np.abs(mean))
+
+
+def reliability_term(bins: Binned) -> Array:
+    """REL: sum_b w_b (acc_b - conf_b)^2 (Murphy 1973)."""
+    return l2_squared(bins)
+
+
+def resolution_term(bins: Binned) -> Array:
+    """RES: sum_b w_b (acc_b - mean outcome)^2."""
+    mean = quotient(bins.hits.sum(axis=-1), bins.total, np.nan)
+    accuracy = quotient(bins.hits, bins.weight, 0.0)
+    return np.asarray((bins.shares() * (accuracy - mean[..., None]) ** 2).sum(axis=-1))
+
+
+def uncertainty_term(bins: Binned) -> Array:
+    """UNC: mean outcome (1 - mean outcome)."""
+    mean = quotient(bins.hits.sum(axis=-1), bins.total, np.nan)
+    return np.asarray(mean * (1 - mean))
+
+
+def _over(sums: Array, bins: Binned) -> Array:
+    return quotient(sums, bins.total, np.nan)

@@ -1,0 +1,239 @@
+"""Each class against the rest: bins of every probability, whatever the prediction."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Unpack
+
+import numpy as np
+
+from fastcal import kernels
+
+from ..arrays import Array
+from . import binned
+from .base import Accumulator, Options, Part
+from .binned import Binned, quotient
+from .bins import Binning, check_threshold
+from .rows import Rows
+from .state import UNIT_BITS, Figures, State
+
+figure = Figures()
+
+# Cells, classes times bins, that an Evaluation keeps without being asked to: 40 bytes each, twice that with weights.
+MOST_CELLS = 1 << 18
+
+
+@dataclass(frozen=True)
+class ClassReport:
+    """Arrays (K,), one number a class, of (p_k, [y = k]): errors over bins, mean probability, share of the class."""
+
+    ece: Array
+    rmsce: Array
+    mce: Array
+    signed_calibration_error: Array
+    confidence: Array
+    frequency: Array
+
+    @classmethod
+    def of(cls, bins: Binned) -> ClassReport:
+        """Of sums over the bins of each class."""
+        return cls(
+            ece=binned.l1(bins),
+            rmsce=np.sqrt(binned.l2_squared(bins)),
+            mce=binned.largest(bins),
+            signed_calibration_error=binned.signed(bins),
+            confidence=quotient(bins.confidence.sum(axis=-1), bins.total, math.nan),
+            frequency=quotient(bins.hits.sum(axis=-1), bins.total, math.nan),
+        )
+
+    def undefined(self) -> ClassReport:
+        """NaN for every class."""
+        return ClassReport(*(np.full_like(getattr(self, name), math.nan) for name in self.__dataclass_fields__))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The arrays, as lists."""
+        return {name: getattr(self, name).tolist() for name in self.__dataclass_fields__}
+
+
+@figure
+def classwise_ece(bins: Binned | None) -> float:
+    """Class-wise ECE, mean over classes.
+
+    Of each class against the rest (Nixon et al. 2019; Kull et al. 2019). Classes without rows count 0.
+    """
+    return math.nan if bins is None else mean_of_classes(binned.l1(bins), bins)
+
+
+@figure
+def classwise_rmsce(bins: Binned | None) -> float:
+    """Root of the classes' mean square error.
+
+    The marginal calibration error of Kumar, Liang, Ma 2019.
+    """
+    return math.nan if bins is None else math.sqrt(mean_of_classes(binned.l2_squared(bins), bins))
+
+
+@figure
+def classes(bins: Binned | None) -> ClassReport | None:
+    """Calibration errors of each class."""
+    return None if bins is None else ClassReport.of(bins)
+
+
+def mean_of_classes(errors: Array, bins: Binned) -> float:
+    """The mean over classes; those without rows count 0, but not if none has any."""
+    if not bins.total.any():
+        return math.nan
+    return float(np.nan_to_num(errors).mean())
+
+
+class ClasswisePart(Part):
+    """Bins of each class; those of more than ``most_cells`` are not kept, and their figures NaN."""
+
+    figures = figure
+    light = True
+    optional = frozenset({"weighted_count", "weighted_pair"})
+
+    def __init__(self, binning: Binning, *, threshold: float = 0.0, most_cells: float = math.inf) -> None:
+        self.binning = binning
+        self.threshold = check_threshold(threshold)
+        self.most_cells = most_cells
+
+    def is_kept(self, n_columns: int) -> bool:
+        """Whether so many classes are."""
+        return max(n_columns, 2) * self.binning.size <= self.most_cells
+
+    def start(self, n_columns: int) -> State:
+        """Words, taken away by :meth:`_flush`."""
+        if not self.is_kept(n_columns):
+            return {}
+        k, size = n_columns or 2, self.binning.size
+        return {
+            **self.empty(n_columns),
+            "totals": np.zeros(k, np.int64),
+            "cells": np.zeros((k, size, kernels.classwise.WORDS), np.int64),
+            "cell_hits": np.zeros((k, size), np.int64),
+            "labels": np.zeros(k, np.int64),
+            "rows": np.zeros(1, np.int64),
+        }
+
+    def shapes(self, n_columns: int) -> dict[str, tuple[int, ...]]:
+        """See :meth:`Part.shapes`."""
+        if not self.is_kept(n_columns):
+            return {}
+        shape = (n_columns or 2, self.binning.size)
+        always = {"count": shape, "hits": shape, "confidence_signed_sum": (*shape, 3)}
+        return {**always, "weighted_count": shape, "weighted_pair": (*shape, kernels.binning.SUMS, 2)}
+
+    def add(self, state: State, rows: Rows) -> None:
+        """Add the rows of a chunk."""
+        if not state:
+            return
+        probs, confidence = rows.probabilities(), rows.table[kernels.rows.CONFIDENCE]
+        lookup = self.binning.lookup(rows.given_dtype)
+        if rows.weights is not None:
+            if "weighted_count" not in state:
+                state["weighted_count"] = np.zeros_like(state["count"])
+                state["weighted_pair"] = np.zeros((*state["count"].shape, kernels.binning.SUMS, 2))
+            sums = state["weighted_count"], state["weighted_pair"]
+            least = self.threshold or -np.inf
+            kernels.classwise.add_weighted(
+                probs, rows.labels, confidence, rows.weights, least, *lookup.arguments, *sums
+            )
+            return
+        words = state["totals"], state["cells"], state["cell_hits"]
+        first = self._first(lookup.cuts, probs.dtype)
+        for start in range(0, len(probs), kernels.classwise.MOST_ROWS):
+            part = slice(start, start + kernels.classwise.MOST_ROWS)
+            if state["rows"][0] + len(probs[part]) > kernels.classwise.MOST_ROWS:
+                self._flush(state)
+            labels = rows.labels[part]
+            state["rows"] += kernels.classwise.add(
+                probs[part], labels, confidence[part], first, *lookup.arguments, *words
+            )
+            if not self.threshold:
+                known = labels[~np.isnan(confidence[part])]
+                state["labels"] += np.bincount(known, minlength=len(state["labels"]))
+
+    def _first(self, cuts: Array, dtype: np.dtype[Any]) -> Any:
+        """What goes to its bin is above this, in the dtype of the probabilities: rounded down, no other is above it."""
+        exact = self.threshold or float(cuts[0])
+        first = dtype.type(exact)
+        return first if float(first) <= exact else np.nextafter(first, dtype.type(-1))
+
+    def _flush(self, state: State) -> None:
+        """From words to digits."""
+        cells, hits = state["cells"], state["cell_hits"]
+        if not self.threshold:  # the first bin is what is left
+            cells[:, 0, kernels.classwise.COUNT] += state["rows"] - cells[..., kernels.classwise.COUNT].sum(axis=1)
+            cells[:, 0, kernels.classwise.SUM] += state["totals"] - cells[..., kernels.classwise.SUM].sum(axis=1)
+            hits[:, 0] += state["labels"] - hits.sum(axis=1)
+        state["count"] += cells[..., kernels.classwise.COUNT]
+        state["hits"] += hits
+        shift = UNIT_BITS - kernels.classwise.SCALE_BITS
+        sums, digits = cells[..., kernels.classwise.SUM], state["confidence_signed_sum"]
+        low = 32 - shift
+        digits[..., 0] += (sums & ((1 << low) - 1)) << shift
+        digits[..., 1] += sums >> low
+        kernels.exact.carry(digits.reshape(-1, 3))
+        for name in ("totals", "cells", "cell_hits", "labels", "rows"):
+            state[name][...] = 0
+
+    def collect(self, state: State) -> State:
+        """Digits and pairs."""
+        if not state:
+            return {}
+        self._flush(state)
+        names = ["count", "hits", "confidence_signed_sum"]
+        collected = {name: state[name] for name in names}
+        if "weighted_count" in state:
+            collected |= {"weighted_count": state["weighted_count"]}
+            collected |= {"weighted_pair": state["weighted_pair"].view(np.int64)}
+        return collected
+
+    def rows_in(self, state: State) -> int | None:
+        """See :meth:`Part.rows_in`."""
+        if not state:
+            return None
+        if (state["hits"] > state["count"]).any():
+            return -1
+        rows = state["count"].sum(axis=1)
+        if "weighted_count" in state:
+            rows = rows + state["weighted_count"].sum(axis=1)
+        if self.threshold:
+            return None
+        return int(rows[0]) if (rows == rows[0]).all() else -1
+
+    def view(self, state: State) -> Binned | None:
+        """See :meth:`Part.view`."""
+        if not state:
+            return None
+        bins = Binned.from_state(state, labels_vary=True, ignored=self.binning.ignored)
+        return bins.of((..., np.setdiff1d(np.arange(self.binning.size), self.binning.left_out)))
+
+
+class ClasswiseAccumulator(Accumulator):
+    """Streaming class-wise calibration errors: the bins of every class, ``n_bins`` and so on as for one set of bins.
+
+    State: 40 bytes for each bin of each class, 112 with weights. ``threshold``: only probabilities above it count.
+
+    >>> import fastcal as fc
+    >>> acc = fc.ClasswiseAccumulator(n_bins=2)
+    >>> acc.update([0, 1], [[0.75, 0.25], [0.25, 0.75]]).compute()["classwise_ece"]
+    0.25
+    """
+
+    def __init__(
+        self,
+        *,
+        n_bins: int | None = None,
+        binning: Any = "uniform",
+        closed: str | None = None,
+        convention: str | None = None,
+        threshold: float = 0.0,
+        **options: Unpack[Options],
+    ) -> None:
+        bins = Binning(n_bins, binning, closed, convention)
+        part = ClasswisePart(bins, threshold=threshold)
+        settings = {**bins.settings(), "threshold": part.threshold}
+        super().__init__(settings=settings, parts={"classwise": part}, **options)

@@ -1,0 +1,205 @@
+"""Confidences in their order: KS and Kuiper errors, equal-mass bins and the sweep, from cells of a mergeable sketch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Unpack
+
+import numpy as np
+
+from fastcal import kernels
+
+from ..arrays import Array
+from ..ordered.calibration import OrderedPredictions
+from ..ordered.cells import LARGEST_KEY, MAX_LEVEL, Cells
+from ..ordered.columns import scored_rows
+from ..ordered.groups import Groups, groups
+from .base import Accumulator, Options, Part
+from .bins import DEFAULT_BINS, MAX_BINS
+from .ordered import DEFAULT_CELLS, check_cells
+from .rows import Rows
+from .state import Figures, State
+
+figure = Figures()
+
+# Rows that a thread keeps before it sorts them: sorting more at once is no faster, and 2^20 take 13 MB.
+MOST_ROWS = 1 << 20
+
+
+class View:
+    """What the finalisers take; ``rows`` is None before any row of a weight."""
+
+    def __init__(self, rows: OrderedPredictions | None, resolution: float, n_bins: int) -> None:
+        self.rows = rows
+        self.resolution = resolution
+        self.n_bins = n_bins
+
+
+@figure
+def ks_calibration_error(view: View) -> float:
+    """Largest cumulative difference of outcomes and confidences.
+
+    Gupta et al. 2021.
+    """
+    return math.nan if view.rows is None else view.rows.ks()
+
+
+@figure
+def kuiper_calibration_error(view: View) -> float:
+    """Range of the cumulative differences.
+
+    Tygert 2021.
+    """
+    return math.nan if view.rows is None else view.rows.kuiper()
+
+
+@figure
+def adaptive_ece(view: View) -> float:
+    """ECE over bins of equal mass."""
+    return math.nan if view.rows is None else view.rows.l1(view.n_bins)
+
+
+@figure
+def sweep_ece(view: View) -> float:
+    """ECE over the most equal-mass bins of rising accuracy.
+
+    Roelofs et al. 2022.
+    """
+    return math.nan if view.rows is None else view.rows.l1(view.rows.swept())
+
+
+@figure
+def order_bound(view: View) -> float:
+    """How far the last four may be off, the sweep for its bins.
+
+    Zero while there are no more distinct confidences than cells.
+    """
+    return math.nan if view.rows is None else view.rows.bound(view.resolution, view.n_bins)
+
+
+class OrderPart(Part):
+    """Cells of confidences with counts of both outcomes, or their weights; see :class:`fastcal.RankingAccumulator`."""
+
+    figures = figure
+    light = True
+    optional = frozenset({"pair"})
+
+    def __init__(self, n_bins: int = DEFAULT_BINS, n_cells: int | None = DEFAULT_CELLS) -> None:
+        if isinstance(n_bins, bool) or not isinstance(n_bins, int | np.integer) or not 1 <= n_bins <= MAX_BINS:
+            raise ValueError(f"n_bins is {n_bins!r}; expected an integer from 1 to {MAX_BINS}")
+        self.n_bins = int(n_bins)
+        self.n_cells = check_cells(n_cells)
+
+    def shapes(self, n_columns: int) -> dict[str, tuple[int, ...]]:
+        """See :meth:`Part.shapes`; here of an empty state."""
+        return {"size": (2,), "keys": (0,), "sums": (0, 2)}
+
+    def shapes_of(self, state: State, n_columns: int) -> dict[str, tuple[int, ...]]:
+        """See :meth:`Part.shapes_of`."""
+        m = len(state.get("keys", ()))
+        sums = {"sums_pair": (m, 2, 2)} if "sums_pair" in state else {"sums": (m, 2)}
+        return {"size": (2,), "keys": (m,), **sums}
+
+    def start(self, n_columns: int) -> State:
+        """Rows that wait to be sorted, and the cells of those that were."""
+        return {"waiting": [], "cells": None, "n": 0, "n_waiting": 0}  # type: ignore[dict-item]
+
+    def add(self, state: Any, rows: Rows) -> None:
+        """Keep the rows of a chunk; sort them when there are many."""
+        p, outcome = rows.table[kernels.rows.CONFIDENCE], rows.hits[kernels.rows.OUTCOME]
+        columns = [p, outcome] if rows.weights is None else [p, outcome, rows.weights]
+        known = ~np.isnan(p)
+        if rows.weights is not None:
+            known &= rows.weights > 0
+        kept = [column.copy() if known.all() else column[known] for column in columns]
+        state["waiting"].append(kept)
+        state["n_waiting"] += len(kept[0])
+        if self.n_cells is not None and state["n_waiting"] >= MOST_ROWS:
+            self._sort(state, n_threads=1)
+
+    def _sort(self, state: Any, n_threads: int | None) -> None:
+        """From waiting rows to cells."""
+        waiting, n = state["waiting"], state["n_waiting"]
+        state["waiting"], state["n_waiting"] = [], 0
+        if not n:
+            return
+        p, outcome, *weights = (np.concatenate(columns) for columns in zip(*waiting, strict=True))
+        del waiting
+        np.clip(p, 0, 1, out=p)
+        rows = scored_rows(p, outcome, weights[0] if weights else None, labels_only=True, n_threads=n_threads)
+        found = Cells.of(groups(rows, n_threads, by_class=True), self.n_cells)
+        cells = state["cells"]
+        state["cells"] = found if cells is None else cells.merged(found, self.n_cells, by_class=True)
+        state["n"] += n
+
+    def collect(self, state: Any) -> State:
+        """Sort what is left."""
+        self._sort(state, n_threads=None if self.n_cells is None else 1)
+        return _packed(state["cells"] or Cells.empty(), state["n"])
+
+    def merge(self, left: State, right: State) -> State:
+        """A new state with what both hold."""
+        if not left or not right:
+            return dict(left or right)
+        cells = _cells(left).merged(_cells(right), self.n_cells, by_class=True)
+        return _packed(cells, int(left["size"][0] + right["size"][0]))
+
+    def rows_in(self, state: State) -> int | None:
+        """See :meth:`Part.rows_in`."""
+        n, level = state["size"].tolist()
+        keys, sums = state["keys"], state.get("sums")
+        sound = 0 <= level <= MAX_LEVEL and (keys[1:] > keys[:-1]).all()
+        sound = sound and (not len(keys) or keys[-1] <= LARGEST_KEY >> level)
+        sound = sound and (level == 0 if self.n_cells is None else len(keys) <= self.n_cells)
+        if sums is not None:
+            sound = sound and bool((sums.sum(axis=1) > 0).all()) and sum(map(int, sums.ravel())) == n
+        else:
+            weights = state["sums_pair"].view(np.float64)[..., 0]
+            sound = sound and bool((weights >= 0).all() and (weights.sum(axis=1) > 0).all())
+        return None if sound and (n > 0) == (len(keys) > 0) else -1
+
+    def view(self, state: State) -> View:
+        """See :meth:`Part.view`."""
+        cells = _cells(state)
+        if not len(cells.keys):
+            return View(None, math.nan, self.n_bins)
+        found = cells.groups()
+        if cells.level:
+            low, high = cells.edges()
+            found = Groups((low + np.minimum(high, 1.0)) / 2, found.sums)
+        return View(OrderedPredictions(found, int(state["size"][0])), cells.resolution(), self.n_bins)
+
+
+def _packed(cells: Cells, n: int) -> State:
+    state = {"size": np.array([n, cells.level], np.int64), "keys": cells.keys}
+    if cells.sums.shape[1] == 2:
+        return {**state, "sums": cells.sums}
+    parts = cells.sums.reshape(-1, 2, 2)
+    high = parts.sum(axis=-1)
+    rounded = np.stack([high, parts[..., 1] - (high - parts[..., 0])], axis=-1)
+    return {**state, "sums_pair": rounded.view(np.int64)}
+
+
+def _cells(state: State) -> Cells:
+    sums: Array = state["sums"] if "sums" in state else state["sums_pair"].view(np.float64).reshape(-1, 4)
+    return Cells(int(state["size"][1]), state["keys"], sums)
+
+
+class OrderAccumulator(Accumulator):
+    """Streaming figures of confidences in their order: KS and Kuiper errors, ECE over equal-mass bins and the sweep's.
+
+    ``n_bins`` of equal mass, 15 by default; ``n_cells``: exact up to so many distinct confidences (float16 and bfloat16
+    have fewer), None without limit; beyond, ``compute()["order_bound"]`` says how far the figures may be off.
+
+    >>> import fastcal as fc
+    >>> acc = fc.OrderAccumulator(n_bins=2)
+    >>> acc.update([0, 1, 1, 1], [0.25, 0.25, 0.75, 0.75]).compute()["adaptive_ece"]
+    0.25
+    """
+
+    def __init__(
+        self, *, n_bins: int = DEFAULT_BINS, n_cells: int | None = DEFAULT_CELLS, **options: Unpack[Options]
+    ) -> None:
+        part = OrderPart(n_bins, n_cells)
+        settings = {"n_bins": part.n_bins, "n_cells": part.n_cells}
+        super().__init__(settings=settings, parts={"order": part}, **options)

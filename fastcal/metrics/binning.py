@@ -1,0 +1,202 @@
+"""From the arguments of a calibration error to sums over bins: which predictions, which bins, in which passes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fastcal import kernels
+
+from ..accumulators.base import Accumulator, Part
+from ..accumulators.binned import Binned
+from ..accumulators.bins import Binning, check_threshold
+from ..accumulators.classwise import ClasswisePart
+from ..accumulators.order import OrderPart
+from ..accumulators.reliability import Bins, ReliabilityPart
+from ..accumulators.rows import Rows
+from ..accumulators.state import State
+from ..arrays import Array, Column, DataError, array_of
+from ..ordered.quantiles import quantiles
+from .softmax import softmax
+
+TARGETS = ("auto", "positive", "top-label", "class-wise", "canonical")
+
+
+@dataclass
+class Question:
+    """Predictions, and the bins that they go to; what functions share of their arguments."""
+
+    y_true: Any
+    y_prob: Any
+    n_bins: int | None = None
+    binning: Any = "uniform"
+    target: str = "auto"
+    closed: str | None = None
+    convention: str | None = None
+    threshold: float = 0.0
+    from_logits: bool = False
+    sample_weight: Any = None
+    nan_policy: str = "raise"
+    n_threads: int | None = None
+    squares: bool = False
+    undefined: bool = field(default=False, init=False)  # rows with NaN under nan_policy="propagate"
+
+    def __post_init__(self) -> None:
+        if self.target not in TARGETS:
+            raise ValueError(f"target is {self.target!r}; expected one of {', '.join(TARGETS)}")
+        self.threshold = check_threshold(self.threshold)
+        if self.threshold and self.target == "canonical":
+            raise ValueError("threshold does not apply to target='canonical'")
+        self.y_prob = scores = array_of("y_prob", self.y_prob)
+        if self.target == "auto":
+            self.target = "positive" if scores.ndim == 1 else "top-label"
+        elif self.target == "positive" and scores.ndim > 1:
+            if scores.shape[-1] != 2:
+                raise DataError(
+                    "y_prob", (), f"has shape {scores.shape}; target='positive' takes P(y = 1), or two columns"
+                )
+            self.y_prob = self._column(scores)
+        elif self.target == "top-label" and scores.ndim == 1:
+            self.y_prob = np.stack([np.zeros_like(scores) if self.from_logits else 1 - scores, scores], axis=1)
+        if self.convention == "calibre" and isinstance(self.binning, str):
+            self.n_bins = min(self.n_bins or Binning(convention="calibre").n_bins, max(len(scores), 1))
+
+    def _column(self, scores: Array) -> Array:
+        """P(y = 1) of two columns, or its log-odds."""
+        if self.from_logits:
+            return np.asarray(scores[..., 1] - scores[..., 0])
+        self._seen({})
+        return np.asarray(scores[..., 1])
+
+    def bins(self) -> Bins:
+        """Sums over the bins of one set of predictions: (B,)."""
+        if self.target not in ("positive", "top-label"):
+            raise ValueError(f"target is {self.target!r}, which has no single set of bins")
+        part = ReliabilityPart(self._binning(), squares=self.squares, threshold=self.threshold)
+        return self._view("reliability", part)  # type: ignore[no-any-return]
+
+    def classes(self) -> Binned:
+        """Sums over the bins of each class: (K, B)."""
+        if not self._is_quantile():
+            part = ClasswisePart(self._uniform(), threshold=self.threshold)
+            return self._view("classwise", part)  # type: ignore[no-any-return]
+        return self._quantile_classes()
+
+    def _quantile_classes(self) -> Binned:
+        """Each class by itself, as if it were P(y = 1): one column of memory, and for logits their softmax."""
+        kept = self._gathered([]) if self._seen({}).compute()["n_nan"] else slice(None)
+        probs = self.y_prob if self.y_prob.ndim > 1 else np.stack([1 - self.y_prob, self.y_prob], axis=1)
+        if self.from_logits:
+            probs = softmax(self.y_prob if self.y_prob.ndim > 1 else np.stack([0 * self.y_prob, self.y_prob], axis=1))
+        probs = probs.reshape(-1, probs.shape[-1])
+        labels = array_of("y_true", self.y_true).reshape(-1)
+        weights = None if self.sample_weight is None else array_of("sample_weight", self.sample_weight).reshape(-1)
+        found = []
+        for k in range(probs.shape[1]):
+            p = np.clip(probs[kept, k], 0, 1)
+            some = p > self.threshold if self.threshold else slice(None)
+            one = Question(
+                (labels[kept] == k)[some],
+                p[some],
+                n_bins=self.n_bins,
+                binning="quantile",
+                sample_weight=None if weights is None else weights[kept][some],
+                n_threads=self.n_threads,
+            )
+            found.append(one.bins().sums if len(p[some]) else None)
+        size = max((bins.weight.shape[0] for bins in found if bins is not None), default=1)
+
+        def stacked(name: str) -> Array:
+            rows = [
+                np.zeros(size) if one is None else np.pad(getattr(one, name), (0, size - len(one.weight)))
+                for one in found
+            ]
+            return np.array(rows)
+
+        names = ("count", "weight", "hits", "confidence", "residual", "weight2")
+        return Binned(**{name: stacked(name) for name in names}, labels_vary=True)
+
+    def _view(self, name: str, part: Part) -> Any:
+        seen = self._seen({name: part})
+        if seen.is_empty:
+            raise DataError("y_true", (), "is empty")
+        self.undefined = self.nan_policy == "propagate" and seen.compute()["n_nan"] > 0
+        return part.view(seen._state(name))
+
+    def _seen(self, parts: dict[str, Part]) -> Accumulator:
+        """Accumulated; with no part at all, only found to be in order."""
+        options: Any = {"from_logits": self.from_logits, "nan_policy": self.nan_policy, "n_threads": self.n_threads}
+        seen = Accumulator(settings={}, parts=parts, **options)
+        return seen.update(self.y_true, self.y_prob, sample_weight=self.sample_weight)
+
+    def _is_quantile(self) -> bool:
+        quantile = isinstance(self.binning, str) and self.binning == "quantile"
+        if quantile and (self.closed == "left" or self.convention is not None):
+            raise ValueError("binning='quantile' has bins (lo, hi]; closed='left' and convention do not apply")
+        return quantile
+
+    def _uniform(self) -> Binning:
+        return Binning(self.n_bins, self.binning, self.closed, self.convention)
+
+    def _binning(self) -> Binning:
+        if not self._is_quantile():
+            return self._uniform()
+        n_bins = Binning(self.n_bins).n_bins
+        if self.sample_weight is None:
+            column = self._confidences()
+            return Binning.between(
+                np.unique(np.clip(quantiles(column, np.linspace(0, 1, n_bins + 1), self.n_threads), 0, 1))
+            )
+        part = OrderPart(n_cells=None)
+        view = self._view("order", part)
+        if view.rows is None:
+            return self._uniform_of(n_bins)
+        return Binning.between(view.rows.edges(n_bins))
+
+    def _uniform_of(self, n_bins: int) -> Binning:
+        return Binning(n_bins)
+
+    def _confidences(self) -> Column:
+        """All confidences above the threshold, NaN left out."""
+        seen = self._seen({})
+        if seen.is_empty:
+            raise DataError("y_true", (), "is empty")
+        plain = self.y_prob.ndim == 1 and not self.from_logits and not np.ma.isMaskedArray(self.y_prob)
+        if plain and not self.threshold and not seen.compute()["n_nan"]:
+            single = self.y_prob.dtype.kind == "f" and self.y_prob.dtype.itemsize <= 4
+            return Column("y_prob", self.y_prob, np.dtype(np.float32 if single else np.float64))
+        collected: list[tuple[int, Array]] = []
+        self._gathered(collected)
+        values = np.concatenate([values for _, values in sorted(collected, key=lambda one: one[0])])
+        values = values[values > self.threshold] if self.threshold else values[~np.isnan(values)]
+        if not len(values):
+            raise DataError("y_prob", (), "has no row to put in bins")
+        return Column("y_prob", values, values.dtype)
+
+    def _gathered(self, collected: list[tuple[int, Array]]) -> Array:
+        """Fill ``collected`` with the confidences of chunks; returns which rows are no NaN."""
+        self._seen({"confidences": _Confidences(collected)})
+        return ~np.isnan(np.concatenate([values for _, values in sorted(collected, key=lambda one: one[0])]))
+
+
+class _Confidences(Part):
+    """Keeps nothing, and hands on the confidences of every chunk with its first row."""
+
+    figures: Any = {}
+    light = True
+
+    def __init__(self, collected: list[tuple[int, Array]]) -> None:
+        self.collected = collected
+
+    def shapes(self, n_columns: int) -> dict[str, tuple[int, ...]]:
+        """See :meth:`Part.shapes`."""
+        return {}
+
+    def add(self, state: State, rows: Rows) -> None:
+        """See :meth:`Part.add`."""
+        self.collected.append((rows.start, rows.table[kernels.rows.CONFIDENCE].copy()))
+
+    def view(self, state: State) -> None:
+        """See :meth:`Part.view`."""

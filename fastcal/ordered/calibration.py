@@ -1,0 +1,85 @@
+"""Calibration from predictions in their order: equal-mass bins, the sweep, and cumulative differences."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fastcal import kernels
+
+from ..arrays import Array
+from .groups import Groups
+
+MOST_SWEPT = 1 << 12
+
+
+class OrderedPredictions:
+    """Groups of equal confidence, from 0 to 1, with the weights of rows of outcome 0 and 1; ``n`` rows in all."""
+
+    def __init__(self, groups: Groups, n: int) -> None:
+        self.p = np.clip(groups.score, 0.0, 1.0)
+        zeros, ones = groups.totals()
+        self.hits = ones.astype(np.float64)
+        self.weight = (zeros + ones).astype(np.float64)
+        self.residual = self.hits - self.weight * self.p
+        self.total = float(self.weight.sum())
+        self.unit = self.total / max(n, 1)  # of one row
+        self.most = min(n, MOST_SWEPT)
+
+    def differences(self) -> Array:
+        """sum over rows up to each group of (y - p), divided by all rows."""
+        return np.cumsum(self.residual) / self.total
+
+    def ks(self) -> float:
+        """The largest absolute cumulative difference."""
+        return float(abs(self.differences()).max())
+
+    def kuiper(self) -> float:
+        """The largest cumulative difference less the least, 0 among them."""
+        found = self.differences()
+        return float(max(found.max(), 0.0) - min(found.min(), 0.0))
+
+    def edges(self, n_bins: int) -> Array:
+        """Quantiles k / n_bins of the confidences, without duplicates: at least one.
+
+        As ``np.quantile``, linear between rows. With weights the quantile lies at q (W - W / n) of the cumulated weight
+        W, and it moves on to the next score over the last W / n of a group, or over all of a lighter one.
+        """
+        after = np.cumsum(self.weight)
+        place = (self.total - self.unit) * np.linspace(0.0, 1.0, n_bins + 1)
+        group = np.minimum(np.searchsorted(after, place, side="right"), len(after) - 1)
+        weight = self.weight[group]
+        step = np.minimum(self.unit, weight)
+        share = np.clip((place - (after[group] - weight) - (weight - step)) / step, 0.0, 1.0)
+        here, ahead = self.p[group], self.p[np.minimum(group + 1, len(after) - 1)]
+        width = ahead - here
+        return np.unique(np.where(share < 0.5, here + width * share, ahead - width * (1 - share)))
+
+    def l1(self, n_bins: int) -> float:
+        """ECE over equal-mass bins."""
+        first = np.append(0, np.searchsorted(self.p, self.edges(n_bins)[1:-1], side="right"))
+        first = np.unique(first[first < len(self.p)])
+        return float(abs(np.add.reduceat(self.residual, first)).sum() / self.total)
+
+    def swept(self) -> int:
+        """The most equal-mass bins, at most ``MOST_SWEPT``, for which accuracies rise, as for all fewer."""
+        weight, hits = (np.append(0.0, np.cumsum(one)) for one in (self.weight, self.hits))
+        return max(int(kernels.sweep.most_bins(weight, hits, self.unit, self.most)), 1)
+
+    def bound(self, resolution: float, n_bins: int) -> float:
+        """How far ks, kuiper and l1 may be off where groups hold scores as far apart as ``resolution``.
+
+        Within a group a cumulative difference may go its weight further; an edge of a bin may lie anywhere in its group
+        and what changes bins counts twice; each score is half the resolution off its group's at most.
+        """
+        if not resolution:
+            return 0.0
+        place = self.edges(n_bins)[1:-1]
+        at_edges = self.weight[np.minimum(np.searchsorted(self.p, place), len(self.p) - 1)].sum()
+        return float(2 * max(at_edges, self.weight.max()) / self.total + resolution)
+
+
+def undefined() -> float:
+    """What figures of no rows are."""
+    return math.nan
