@@ -10,14 +10,38 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .accumulators.canonical import CanonicalAccumulator
+    from .accumulators.classwise import ClassReport, ClasswiseAccumulator
+    from .accumulators.curve import ReliabilityCurve
     from .accumulators.evaluation import Evaluation, EvaluationReport
+    from .accumulators.groups import GroupReport
+    from .accumulators.intervals import Intervals
+    from .accumulators.order import OrderAccumulator
     from .accumulators.ordered import IsotonicAccumulator, IsotonicRefinement, RankingAccumulator
-    from .accumulators.reliability import ReliabilityAccumulator, ReliabilityCurve
+    from .accumulators.reliability import ReliabilityAccumulator
     from .accumulators.scores import ScoreAccumulator
+    from .accumulators.smooth import SmoothAccumulator
+    from .accumulators.spiegelhalter import SpiegelhalterAccumulator, SpiegelhalterTest
     from .arrays import DataError
     from .calibrators.isotonic import IsotonicRegression, isotonic_regression
-    from .metrics.calibration import calibration_error, ece, mce, reliability_curve, rmsce
+    from .metrics.calibration import (
+        BrierDecomposition,
+        adaptive_ece,
+        brier_decomposition,
+        calibration_error,
+        classwise_ece,
+        ece,
+        mce,
+        reliability_curve,
+        rmsce,
+        signed_calibration_error,
+        tace,
+    )
+    from .metrics.canonical import canonical_error
     from .metrics.decomposition import CorpCurve, ScoreDecomposition, corp_curve, score_decomposition
+    from .metrics.intervals import ConfidenceInterval, confidence_interval
+    from .metrics.kernel_error import KernelCalibrationTest, kernel_calibration_error, kernel_calibration_test
+    from .metrics.order import ks_calibration_error, kuiper_calibration_error, spiegelhalter_test, sweep_ece
     from .metrics.ranking import (
         PrecisionRecallCurve,
         RocCurve,
@@ -28,6 +52,7 @@ if TYPE_CHECKING:
         roc_curve,
     )
     from .metrics.scoring import accuracy, brier_score, log_loss, nll
+    from .metrics.smooth import smooth_ece
     from .metrics.softmax import SoftmaxSummary, entropy, log_softmax, logsumexp, softmax, softmax_summary
     from .ordered.fit import IsotonicFit
     from .ordered.sequence import IsotonicResult
@@ -37,14 +62,71 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     name: module
     for module, names in {
-        "accumulators.evaluation": ("Evaluation", "EvaluationReport"),
-        "accumulators.ordered": ("IsotonicAccumulator", "IsotonicRefinement", "RankingAccumulator"),
-        "accumulators.reliability": ("ReliabilityAccumulator", "ReliabilityCurve"),
+        "accumulators.canonical": ("CanonicalAccumulator",),
+        "accumulators.classwise": (
+            "ClassReport",
+            "ClasswiseAccumulator",
+        ),
+        "accumulators.curve": ("ReliabilityCurve",),
+        "accumulators.evaluation": (
+            "Evaluation",
+            "EvaluationReport",
+        ),
+        "accumulators.groups": ("GroupReport",),
+        "accumulators.intervals": ("Intervals",),
+        "accumulators.order": ("OrderAccumulator",),
+        "accumulators.ordered": (
+            "IsotonicAccumulator",
+            "IsotonicRefinement",
+            "RankingAccumulator",
+        ),
+        "accumulators.reliability": ("ReliabilityAccumulator",),
         "accumulators.scores": ("ScoreAccumulator",),
+        "accumulators.smooth": ("SmoothAccumulator",),
+        "accumulators.spiegelhalter": (
+            "SpiegelhalterAccumulator",
+            "SpiegelhalterTest",
+        ),
         "arrays": ("DataError",),
-        "calibrators.isotonic": ("IsotonicRegression", "isotonic_regression"),
-        "metrics.calibration": ("calibration_error", "ece", "mce", "reliability_curve", "rmsce"),
-        "metrics.decomposition": ("CorpCurve", "ScoreDecomposition", "corp_curve", "score_decomposition"),
+        "calibrators.isotonic": (
+            "IsotonicRegression",
+            "isotonic_regression",
+        ),
+        "metrics.calibration": (
+            "BrierDecomposition",
+            "adaptive_ece",
+            "brier_decomposition",
+            "calibration_error",
+            "classwise_ece",
+            "ece",
+            "mce",
+            "reliability_curve",
+            "rmsce",
+            "signed_calibration_error",
+            "tace",
+        ),
+        "metrics.canonical": ("canonical_error",),
+        "metrics.decomposition": (
+            "CorpCurve",
+            "ScoreDecomposition",
+            "corp_curve",
+            "score_decomposition",
+        ),
+        "metrics.intervals": (
+            "ConfidenceInterval",
+            "confidence_interval",
+        ),
+        "metrics.kernel_error": (
+            "KernelCalibrationTest",
+            "kernel_calibration_error",
+            "kernel_calibration_test",
+        ),
+        "metrics.order": (
+            "ks_calibration_error",
+            "kuiper_calibration_error",
+            "spiegelhalter_test",
+            "sweep_ece",
+        ),
         "metrics.ranking": (
             "PrecisionRecallCurve",
             "RocCurve",
@@ -54,8 +136,21 @@ _MODULE_OF = {
             "precision_recall_curve",
             "roc_curve",
         ),
-        "metrics.scoring": ("accuracy", "brier_score", "log_loss", "nll"),
-        "metrics.softmax": ("SoftmaxSummary", "entropy", "log_softmax", "logsumexp", "softmax", "softmax_summary"),
+        "metrics.scoring": (
+            "accuracy",
+            "brier_score",
+            "log_loss",
+            "nll",
+        ),
+        "metrics.smooth": ("smooth_ece",),
+        "metrics.softmax": (
+            "SoftmaxSummary",
+            "entropy",
+            "log_softmax",
+            "logsumexp",
+            "softmax",
+            "softmax_summary",
+        ),
         "ordered.fit": ("IsotonicFit",),
         "ordered.sequence": ("IsotonicResult",),
     }.items()

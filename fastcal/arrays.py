@@ -104,7 +104,7 @@ class BitsColumn(Column):
         return part
 
 
-@dataclass(frozen=True)
+@dataclass
 class Predictions:
     """Labels, scores and weights of the same rows, checked for shape and dtype."""
 
@@ -113,6 +113,8 @@ class Predictions:
     weights: Column | None
     from_logits: bool
     shape: tuple[int, ...]
+    groups: Any = None  # which slice each row belongs to, where slices are kept
+    first_row: int = 0  # the number of the first row in its stream
 
     @property
     def n_rows(self) -> int:

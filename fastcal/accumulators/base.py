@@ -81,6 +81,14 @@ class Part(ABC):
         """A new state with what both hold."""
         return merged(left, right)
 
+    def header(self, state: State) -> Any:
+        """What of a state is no array: anything that JSON holds, or None."""
+        return None
+
+    def restored(self, header: Any) -> State:
+        """That, back in a state; raises ValueError for what is none."""
+        raise ValueError("not a fastcal state: a header that is none of ours")
+
     def rows_in(self, state: State) -> int | None:
         """How many rows a state has counted, -1 if it contradicts itself, None if it does not count them."""
         return None
@@ -147,7 +155,12 @@ class Accumulator(Mergeable):
         Raises DataError (a ValueError) naming the argument, the place and the value, and TypeError for what is not
         numbers; the state is then as it was before.
         """
-        batch = predictions(y_true, y_prob, sample_weight=sample_weight, from_logits=self._settings["from_logits"])
+        return self._take_batch(self._batch(y_true, y_prob, sample_weight))
+
+    def _batch(self, y_true: Any, y_prob: Any, sample_weight: Any) -> Predictions:
+        return predictions(y_true, y_prob, sample_weight=sample_weight, from_logits=self._settings["from_logits"])
+
+    def _take_batch(self, batch: Predictions) -> Self:
         if batch.n_rows:
             with self._changing():
                 self._check_columns(batch)
@@ -207,7 +220,7 @@ class Accumulator(Mergeable):
         figures = {**self._row_counts(), "n_classes": n_classes or 0}
         descriptions = {"n": "Rows.", "n_nan": "Rows left out, as NaN.", "n_classes": "Classes."}
         for name, part in self._parts.items():
-            view = part.view(self._state(name))
+            view = part.view(self.part_state(name))
             for key, finaliser in part.figures.items():
                 figures[key] = self._figure(finaliser(view))
                 descriptions[key] = (finaliser.__doc__ or "").partition("\n")[0]
@@ -222,10 +235,11 @@ class Accumulator(Mergeable):
         """One figure of :meth:`compute`, without the others."""
         for key, part in self._parts.items():
             if name in part.figures:
-                return self._figure(part.figures[name](part.view(self._state(key))))
+                return self._figure(part.figures[name](part.view(self.part_state(key))))
         raise KeyError(name)
 
-    def _state(self, name: str) -> State:
+    def part_state(self, name: str) -> State:
+        """What one part has collected."""
         return self._states[name] or self._parts[name].empty(self._columns or 0)
 
     def _figure(self, value: Any) -> Any:
@@ -241,18 +255,26 @@ class Accumulator(Mergeable):
 
     def to_bytes(self) -> bytes:
         """The state, for :meth:`from_bytes` of this or any later version; equal states give equal bytes."""
-        arrays = {f"{part}.{name}": array for part, state in self._states.items() for name, array in state.items()}
-        return pack(type(self).__name__, {**self._settings, "columns": self._columns}, arrays)
+        states = {part: {k: v for k, v in state.items() if v.dtype != object} for part, state in self._states.items()}
+        arrays = {f"{part}.{name}": array for part, state in states.items() for name, array in state.items()}
+        headers = {name: part.header(self._states[name]) for name, part in self._parts.items()}
+        told = {name: header for name, header in headers.items() if header is not None}
+        settings = {**self._settings, "columns": self._columns, **({"headers": told} if told else {})}
+        return pack(type(self).__name__, settings, arrays)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """Read a state; raises ValueError for bytes that are no state of this class, damaged or made up."""
         settings, arrays = unpack(data, cls.__name__)
-        columns = settings.pop("columns", None)
+        columns, headers = settings.pop("columns", None), settings.pop("headers", {})
         accumulator = cls._made_with(settings)
         if columns is not None and not (type(columns) is int and 0 <= columns <= MAX_CLASSES):
             raise ValueError(f"not a fastcal state: columns is {columns!r}")
         accumulator._columns = columns
+        if not isinstance(headers, dict) or not headers.keys() <= accumulator._parts.keys():
+            raise ValueError("not a fastcal state: its headers are none of ours")
+        for name, header in headers.items():
+            accumulator._states[name] |= accumulator._parts[name].restored(header)
         accumulator._take(arrays)
         return accumulator
 
@@ -278,7 +300,7 @@ class Accumulator(Mergeable):
                 raise ValueError(f"not a fastcal state: the counts of {name} contradict each other")
 
     def _check_shapes(self, part: str, shapes: Mapping[str, tuple[int, ...]], optional: frozenset[str]) -> None:
-        found = {name: array.shape for name, array in self._states[part].items()}
+        found = {name: array.shape for name, array in self._states[part].items() if array.dtype != object}
         if optional and not optional & found.keys():
             shapes = {name: shape for name, shape in shapes.items() if name not in optional}
         for name in sorted({*shapes, *found}):
@@ -303,6 +325,8 @@ def _sound(name: str, array: Array) -> bool:
             whole = np.isfinite(parts).all() and (parts.sum(axis=-1) == parts[..., 0]).all()
         return bool(whole and (abs(parts) < 1e250).all())
     digits = array[..., :-1] >> kernels.exact.LIMB_BITS if name.endswith("_sum") else array * 0
+    if name.endswith("keys"):
+        return not (array < 0).any()
     signed = name.endswith("signed_sum")
     low = array[..., :-1] if signed else array
     return not ((low < 0).any() or (array > MAX_COUNT).any() or (array < -MAX_COUNT).any() or digits.any())

@@ -55,23 +55,38 @@ def _like_torch(n_bins: int, dtype: np.dtype[Any]) -> Array:
     return np.where(lower, up, down).astype(np.float64)
 
 
+def _rounded(n_bins: int, dtype: np.dtype[Any]) -> Array:
+    """np.linspace, rounded to the scores' dtype."""
+    return _linspace(n_bins, dtype).astype(dtype).astype(np.float64)
+
+
 def _fewer(n_bins: int, dtype: np.dtype[Any]) -> Array:
     return np.linspace(0.0, 1.0, n_bins)[1:-1]
 
 
-def _least_with(rule: Callable[[Array, Any], Array]) -> Callable[[int, np.dtype[Any]], Array]:
-    """Edges of bins that are found by arithmetic: the least number of each bin, looked for among neighbours of k / n."""
+def _least_with(rule: Callable[[Array, Any], Array], most: int) -> Callable[[int, np.dtype[Any]], Array]:
+    """Edges of bins that are found by arithmetic: the least number of each bin, looked for among neighbours of k / n.
+
+    ``most`` is the last bin, less n: -1, or 0 where the rule has one more.
+    """
 
     def edges(n_bins: int, dtype: np.dtype[Any]) -> Array:
-        k = np.arange(1, n_bins)
+        k = np.arange(1, n_bins + most + 1)
         p = (k / n_bins).astype(dtype)
         for _ in range(8):
             p = np.nextafter(p, dtype.type(0))
         for _ in range(16):
-            p = np.where(rule(p, n_bins) >= k, p, np.nextafter(p, dtype.type(1)))
+            p = np.where(rule(p, n_bins) >= k, p, np.nextafter(p, dtype.type(2)))
         return p.astype(np.float64)
 
     return edges
+
+
+def _as_float32(edges: Array) -> Array:
+    """Edges among float64 numbers: the least that rounds, half to even, to a float32 at or above each edge."""
+    single = edges.astype(np.float32)
+    middle = (np.nextafter(single, np.float32(0)).astype(np.float64) + single) / 2
+    return np.where(single.view(np.int32) & 1 == 0, middle, np.nextafter(middle, 1))
 
 
 CONVENTIONS: dict[str, Convention] = {
@@ -79,13 +94,11 @@ CONVENTIONS: dict[str, Convention] = {
     "sklearn": Convention(5, _linspace),
     "verified": Convention(15, _quotients),
     "torchmetrics": Convention(15, _like_torch, left=True, one="extra"),
-    "netcal": Convention(10, _linspace, left=True, clips=True),
+    "netcal": Convention(10, _rounded, left=True, clips=True),
     "robustness-metrics": Convention(30, _linspace, left=True, zero="left out", one="extra"),
-    "tfp": Convention(15, _least_with(lambda p, n: np.floor(p * p.dtype.type(n))), left=True),
+    "tfp": Convention(15, _least_with(lambda p, n: np.floor(p * p.dtype.type(n)), -1), left=True),
     "mapie": Convention(50, _fewer, zero="own", above="left out"),
-    "relplot": Convention(
-        10, _least_with(lambda p, n: (p / p.dtype.type(1.0 / n)).astype(int)), left=True, one="extra"
-    ),
+    "relplot": Convention(10, _least_with(lambda p, n: (p / p.dtype.type(1.0 / n)).astype(int), 0), left=True),
     "calibre": Convention(10, _linspace, left=True),
 }
 
@@ -163,7 +176,7 @@ class Binning:
             edges.append(1.0)
             self._set_apart(self.rule.above, len(edges) - 2)
         self.edges = np.array(edges)
-        self._lookups: dict[np.dtype[Any], Lookup] = {}
+        self._lookups: dict[str, Lookup] = {}
 
     def _set_apart(self, how: str, bin_: int) -> None:
         if how in ("ignored", "left out"):
@@ -198,21 +211,31 @@ class Binning:
             return np.array(self.given[1:-1])
         return self.rule.edges(self.n_bins, dtype)
 
-    def lookup(self, dtype: np.dtype[Any]) -> Lookup:
-        """For scores of a dtype: some systems compute edges in it."""
-        if dtype not in self._lookups:
+    def lookup(self, dtype: np.dtype[Any], *, top: bool = False) -> Lookup:
+        """For scores of a dtype: some systems compute edges in it. ``top``: the largest ones of rows (N, K).
+
+        torchmetrics rounds those to float32 before it bins them.
+        """
+        if self.name == "torchmetrics" and top and dtype == np.float64 and self.given is None:
+            key, dtype, narrowed = "top", np.dtype(np.float32), True
+        else:
+            key, narrowed = dtype.name, False
+        if key not in self._lookups:
             cuts = self._inner(dtype)
+            one = np.ones(1)
+            if narrowed:
+                cuts, one = _as_float32(cuts), _as_float32(one)
             if self._left:
                 cuts = np.nextafter(cuts, -np.inf)
             rule = self.rule
             before = [0.0] if rule.zero != "first" else []
-            after = [np.nextafter(1.0, 0.0)] if rule.one == "extra" else [1.0] if rule.above != "as one" else []
+            after = [np.nextafter(one[0], 0.0)] if rule.one == "extra" else [1.0] if rule.above != "as one" else []
             low, high = (0.0, 1.0) if self.name is None else (-1.0, 1.9)
             if rule.clips:
                 low = float(np.finfo(dtype).eps)
                 high = float(dtype.type(1) - np.finfo(dtype).eps)
-            self._lookups[dtype] = Lookup.of(np.concatenate([before, cuts, after]), low, high)
-        return self._lookups[dtype]
+            self._lookups[key] = Lookup.of(np.concatenate([before, cuts, after]), low, high)
+        return self._lookups[key]
 
 
 def check_threshold(threshold: Any) -> float:

@@ -70,14 +70,14 @@ class ReliabilityCurve:
         found = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in found.items()}
 
-    def plot(self, ax: Any = None, **options: Any) -> Any:
+    def plot(self, ax: Any = None) -> Any:
         """Draw the reliability diagram, on new axes or on ``ax``; returns the Axes. Needs matplotlib.
 
         Accuracy with its interval and the gap to confidence in each bin, the consistency band, and a histogram of
         confidence with the rows of each bin.
         """
         # by name: the figures' layer lies above this one
-        return importlib.import_module("fastcal.report.diagram").draw(self, ax, **options)
+        return importlib.import_module("fastcal.report.diagram").draw(self, ax)
 
 
 def wilson(share: Array, n: Array, level: float) -> tuple[Array, Array]:

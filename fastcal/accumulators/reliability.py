@@ -169,7 +169,7 @@ class ReliabilityPart(Part):
         if self.threshold:
             p = np.where(p > self.threshold, p, p.dtype.type(math.nan))
             p.flags.writeable = False
-        lookup = self.binning.lookup(rows.given_dtype).arguments
+        lookup = self.binning.lookup(rows.given_dtype, top=not rows.binary).arguments
         squares = True if self.squares else None
         if rows.weights is None:
             kernels.binning.add(p, outcome, None, *lookup, squares, state["cells"])

@@ -9,7 +9,9 @@ import numpy as np
 
 from fastcal import kernels
 
+from ..arrays import Array
 from .base import Accumulator, Options, Part
+from .intervals import deviation
 from .rows import Rows
 from .state import FLOAT_BITS, Figures, State, integer, ratio
 
@@ -21,18 +23,43 @@ NO_WEIGHTS = np.empty(0)
 NO_WEIGHTS.flags.writeable = False
 
 
+# Exact sums of rows without a weight, and of the others: times the weight, and times its square.
+PLAIN = ("nll", "brier", "entropy")
+SQUARES = ("nll_square", "brier_square")
+WEIGHTED = tuple(f"weighted_{name}" for name in ("weight", "correct", *PLAIN))
+SQUARED = tuple(f"{name}2" for name in ("weight", "nll", "nll_square", "brier", "brier_square"))
+
+
 class Sums:
     """A state in exact integers, all in units of 2^-1074."""
 
     def __init__(self, state: State) -> None:
         counts = state["counts"].tolist()
+        self.state = state
+        self.n_unit = counts[UNIT]
         self.n_infinite = counts[INFINITE]
-        self.correct = counts[CORRECT] << FLOAT_BITS
-        self.weight = counts[UNIT] << FLOAT_BITS
-        if "weight_sum" in state:
-            self.weight += integer(state["weight_sum"][0])
-            self.correct += integer(state["correct_sum"][0])
-        self.nll, self.brier, self.entropy = (integer(state[f"{name}_sum"][0]) for name in ("nll", "brier", "entropy"))
+        self.correct = (counts[CORRECT] << FLOAT_BITS) + self.sum_of("weighted_correct")
+        self.weight = (counts[UNIT] << FLOAT_BITS) + self.sum_of("weighted_weight")
+        self.nll, self.brier, self.entropy = (self.sum_of(name) + self.sum_of(f"weighted_{name}") for name in PLAIN)
+
+    def sum_of(self, name: str) -> int:
+        """One of the sums, 0 where there is none."""
+        digits = self.state.get(f"{name}_sum")
+        return 0 if digits is None else integer(digits[0])
+
+    def errors(self) -> tuple[dict[str, tuple[float, float]], float]:
+        """Means with their standard errors, and how many rows of equal weight would say as much."""
+        number = {
+            name: ratio(self.sum_of(name) + self.sum_of(f"{name}2"), 1 << FLOAT_BITS)
+            for name in ("nll", "nll_square", "brier", "brier_square")
+        }
+        weight = ratio(self.weight, 1 << FLOAT_BITS)
+        weight2 = self.n_unit + ratio(self.sum_of("weight2"), 1 << FLOAT_BITS)
+        means = {"accuracy": (accuracy(self), math.nan)}
+        for name, mean in (("nll", nll(self)), ("brier", brier(self))):
+            parts = (weight, weight2, number[name], number[f"{name}_square"], mean)
+            means[name] = mean, float(deviation(*map(np.asarray, parts)))
+        return means, weight * weight / weight2 if weight2 else math.nan
 
 
 @figure
@@ -69,38 +96,51 @@ def entropy(sums: Sums) -> float:
 
 
 class ScorePart(Part):
-    """Exact sums of the rows' scores, and counts."""
+    """Exact sums of the rows' scores, and counts; with ``squares`` what their standard errors are made of."""
 
     figures = figure
-    optional = frozenset({"weight_sum", "correct_sum"})
+
+    def __init__(self, *, squares: bool = False) -> None:
+        self.squares = squares
+        self.plain = (*PLAIN, *(SQUARES if squares else ()))
+        self.weighted = (*WEIGHTED, *(SQUARED if squares else ()))
+        self.optional = frozenset(f"{name}_sum" for name in self.weighted)
 
     def shapes(self, n_columns: int) -> dict[str, tuple[int, ...]]:
         """See :meth:`Part.shapes`."""
-        names = ("nll", "brier", "entropy", "weight", "correct")
-        return {"counts": (3,), **{f"{name}_sum": (1, kernels.exact.N_LIMBS) for name in names}}
+        sums = {f"{name}_sum": (1, kernels.exact.N_LIMBS) for name in (*self.plain, *self.weighted)}
+        return {"counts": (3,), **sums}
 
     def add(self, state: State, rows: Rows) -> None:
         """Add the rows of a chunk."""
-        exact, columns = kernels.exact, kernels.rows
-        sums = (
-            (state["nll_sum"], rows.table[columns.NLL]),
-            (state["brier_sum"], rows.table[columns.BRIER]),
-            (state["entropy_sum"], rows.table[columns.ENTROPY]),
-        )
+        columns, table = kernels.rows, rows.table
+        values = {"nll": table[columns.NLL], "brier": table[columns.BRIER], "entropy": table[columns.ENTROPY]}
         correct = rows.hits[columns.CORRECT]
         weights = NO_WEIGHTS if rows.weights is None else rows.weights
-        infinite, _, _ = [exact.add(values, weights, digits) for digits, values in sums]
-        state["counts"][INFINITE] += infinite
+        if self.squares:
+            values |= {f"{name}_square": np.square(values[name], dtype=np.float64) for name in ("nll", "brier")}
         if rows.weights is None:
+            infinite, *_ = [self._sum(state, name, values[name], weights) for name in self.plain]
+            state["counts"][INFINITE] += infinite
             state["counts"][UNIT] += np.count_nonzero(rows.prediction >= 0)
             state["counts"][CORRECT] += np.count_nonzero(correct)
             return
-        if "weight_sum" not in state:
-            state["weight_sum"] = np.zeros((1, exact.N_LIMBS), np.int64)
-            state["correct_sum"] = np.zeros((1, exact.N_LIMBS), np.int64)
+        for name in self.weighted:
+            if f"{name}_sum" not in state:
+                state[f"{name}_sum"] = np.zeros((1, kernels.exact.N_LIMBS), np.int64)
         # ones and zeros in the dtype of the columns: no kernel is compiled for them alone
-        exact.add(np.ones_like(rows.table[0]), weights, state["weight_sum"])
-        exact.add(correct.astype(rows.table.dtype), weights, state["correct_sum"])
+        values |= {"weight": np.ones_like(table[0]), "correct": correct.astype(table.dtype)}
+        infinite = [self._sum(state, f"weighted_{name}", values[name], weights) for name in ("nll", "brier", "entropy")][0]
+        state["counts"][INFINITE] += infinite
+        for name in ("weight", "correct"):
+            self._sum(state, f"weighted_{name}", values[name], weights)
+        for name in SQUARED if self.squares else ():
+            self._sum(state, name, values[name[:-1]], weights * weights)
+
+    def _sum(self, state: State, name: str, values: Array, weights: Array) -> int:
+        for array in (values, weights):
+            array.flags.writeable = False  # one type of array, one compilation
+        return int(kernels.exact.add(values, weights, state[f"{name}_sum"]))
 
     def view(self, state: State) -> Sums:
         """See :meth:`Part.view`."""

@@ -48,9 +48,14 @@ def _added(name: str, left: Array, right: Array) -> Array:
     if name.endswith("_pair"):
         return added_pairs(left.view(np.float64), right.view(np.float64)).view(np.int64)
     total: Array = left + right
-    if name.endswith("_sum"):
-        kernels.exact.carry(total.reshape(-1, total.shape[-1]))
+    carry(name, total)
     return total
+
+
+def carry(name: str, array: Array) -> None:
+    """Bring exact sums to their one representation, in place."""
+    if name.endswith("_sum"):
+        kernels.exact.carry(array.reshape(-1, array.shape[-1]))
 
 
 def added_pairs(left: Array, right: Array) -> Array:

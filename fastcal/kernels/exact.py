@@ -22,13 +22,19 @@ _MASK = np.int64(0xFFFFFFFF)
 
 @inner
 def add_one(value, limbs):
+    add_from(value, limbs, np.uintp(0))
+
+
+@inner
+def add_from(value, limbs, first):
+    """Add a value to limbs of which the ``first`` are left out; it has no digits there."""
     bits = np.float64(value).view(np.int64)
     exponent = (bits >> np.int64(52)) & np.int64(0x7FF)
     mantissa = bits & np.int64(0xFFFFFFFFFFFFF)
     # Subnormals have the exponent of the smallest normal and no implicit bit.
     mantissa = mantissa | (np.int64(1) << np.int64(52)) if exponent > 0 else mantissa
     position = exponent - np.int64(1) if exponent > 0 else exponent
-    limb = np.uintp(position >> np.int64(5))  # unsigned: a signed index is checked for being negative
+    limb = np.uintp(position >> np.int64(5)) - first  # unsigned: a signed index is checked for being negative
     shift = position & np.int64(31)
     low = (mantissa & _MASK) << shift  # at most 63 bits
     high = (mantissa >> np.int64(32)) << shift  # at most 52 bits

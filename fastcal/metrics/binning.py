@@ -67,7 +67,7 @@ class Question:
         """P(y = 1) of two columns, or its log-odds."""
         if self.from_logits:
             return np.asarray(scores[..., 1] - scores[..., 0])
-        self._seen({})
+        self.seen({})
         return np.asarray(scores[..., 1])
 
     def bins(self) -> Bins:
@@ -80,13 +80,13 @@ class Question:
     def classes(self) -> Binned:
         """Sums over the bins of each class: (K, B)."""
         if not self._is_quantile():
-            part = ClasswisePart(self._uniform(), threshold=self.threshold)
+            part = ClasswisePart(self.uniform(), threshold=self.threshold)
             return self._view("classwise", part)  # type: ignore[no-any-return]
         return self._quantile_classes()
 
     def _quantile_classes(self) -> Binned:
         """Each class by itself, as if it were P(y = 1): one column of memory, and for logits their softmax."""
-        kept = self._gathered([]) if self._seen({}).compute()["n_nan"] else slice(None)
+        kept = self._gathered([]) if self.seen({}).compute()["n_nan"] else slice(None)
         probs = self.y_prob if self.y_prob.ndim > 1 else np.stack([1 - self.y_prob, self.y_prob], axis=1)
         if self.from_logits:
             probs = softmax(self.y_prob if self.y_prob.ndim > 1 else np.stack([0 * self.y_prob, self.y_prob], axis=1))
@@ -119,13 +119,13 @@ class Question:
         return Binned(**{name: stacked(name) for name in names}, labels_vary=True)
 
     def _view(self, name: str, part: Part) -> Any:
-        seen = self._seen({name: part})
+        seen = self.seen({name: part})
         if seen.is_empty:
             raise DataError("y_true", (), "is empty")
         self.undefined = self.nan_policy == "propagate" and seen.compute()["n_nan"] > 0
-        return part.view(seen._state(name))
+        return part.view(seen.part_state(name))
 
-    def _seen(self, parts: dict[str, Part]) -> Accumulator:
+    def seen(self, parts: dict[str, Part]) -> Accumulator:
         """Accumulated; with no part at all, only found to be in order."""
         options: Any = {"from_logits": self.from_logits, "nan_policy": self.nan_policy, "n_threads": self.n_threads}
         seen = Accumulator(settings={}, parts=parts, **options)
@@ -137,12 +137,13 @@ class Question:
             raise ValueError("binning='quantile' has bins (lo, hi]; closed='left' and convention do not apply")
         return quantile
 
-    def _uniform(self) -> Binning:
+    def uniform(self) -> Binning:
+        """Bins that do not depend on the data."""
         return Binning(self.n_bins, self.binning, self.closed, self.convention)
 
     def _binning(self) -> Binning:
         if not self._is_quantile():
-            return self._uniform()
+            return self.uniform()
         n_bins = Binning(self.n_bins).n_bins
         if self.sample_weight is None:
             column = self._confidences()
@@ -151,16 +152,11 @@ class Question:
             )
         part = OrderPart(n_cells=None)
         view = self._view("order", part)
-        if view.rows is None:
-            return self._uniform_of(n_bins)
-        return Binning.between(view.rows.edges(n_bins))
-
-    def _uniform_of(self, n_bins: int) -> Binning:
-        return Binning(n_bins)
+        return Binning(n_bins) if view.rows is None else Binning.between(view.rows.edges(n_bins))
 
     def _confidences(self) -> Column:
         """All confidences above the threshold, NaN left out."""
-        seen = self._seen({})
+        seen = self.seen({})
         if seen.is_empty:
             raise DataError("y_true", (), "is empty")
         plain = self.y_prob.ndim == 1 and not self.from_logits and not np.ma.isMaskedArray(self.y_prob)
@@ -177,7 +173,7 @@ class Question:
 
     def _gathered(self, collected: list[tuple[int, Array]]) -> Array:
         """Fill ``collected`` with the confidences of chunks; returns which rows are no NaN."""
-        self._seen({"confidences": _Confidences(collected)})
+        self.seen({"confidences": _Confidences(collected)})
         return ~np.isnan(np.concatenate([values for _, values in sorted(collected, key=lambda one: one[0])]))
 
 

@@ -1,0 +1,125 @@
+"""Rows in 1024 blocks by a hash of their number: what a bootstrap resamples instead of rows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fastcal import kernels
+
+from ..arrays import Array
+from .binned import Binned
+from .bins import Binning
+from .groups import GroupPart, figures_of
+from .intervals import Interval
+from .labels import as_objects
+from .rows import Rows
+from .state import Figures, State, merged
+
+figure = Figures()
+
+BLOCKS = 1024
+LABELS = as_objects(list(range(BLOCKS)))
+
+# What a figure can be, so that no interval leaves it.
+WITHIN_ONE = ("accuracy", "confidence", "ece", "mce", "rmsce", "overconfidence", "underconfidence", "rmsce_debiased")
+FROM_ZERO = ("nll", "brier", "entropy", "ece_if_calibrated")
+LEFT_OUT = ("n", "weight", "n_zero_probability", "ece_if_calibrated")
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Sums of each block."""
+
+    bins: Binned
+    counts: Array
+    sums: Array
+
+    def resampled(self, n_resamples: int, seed: int) -> dict[str, Array]:
+        """Figures of data sets of as many blocks, drawn with replacement: (n_resamples,) each."""
+        times = np.random.default_rng(seed).multinomial(BLOCKS, np.full(BLOCKS, 1 / BLOCKS), n_resamples).astype(float)
+        arrays = {name: getattr(self.bins, name) for name in self.bins.__dataclass_fields__ if name != "labels_vary"}
+        bins = replace(self.bins, **{name: None if one is None else times @ one for name, one in arrays.items()})
+        return figures_of(bins, times @ self.counts, times @ self.sums)
+
+    def whole(self) -> dict[str, Array]:
+        """Figures of all blocks together."""
+        arrays = {name: getattr(self.bins, name) for name in self.bins.__dataclass_fields__ if name != "labels_vary"}
+        bins = replace(self.bins, **{name: None if one is None else one.sum(axis=0) for name, one in arrays.items()})
+        return figures_of(bins, self.counts.sum(axis=0), self.sums.sum(axis=0))
+
+    def intervals(self, level: float, n_resamples: int, seed: int) -> dict[str, Interval]:
+        """Basic bootstrap intervals (Davison and Hinkley 1997, 5.2): 2 estimate - quantiles, which takes bias away."""
+        found, whole = self.resampled(n_resamples, seed), self.whole()
+        return {
+            name: basic(name, float(whole[name]), values, level) for name, values in found.items() if name not in LEFT_OUT
+        }
+
+
+def basic(name: str, estimate: float, values: Array, level: float) -> Interval:
+    """The basic bootstrap interval of an estimate, within what the figure can be."""
+    values = values[np.isfinite(values)]
+    if not len(values) or not math.isfinite(estimate):
+        return math.nan, math.nan
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    least = 0.0 if name in WITHIN_ONE or name in FROM_ZERO else -math.inf
+    most = 1.0 if name in WITHIN_ONE else math.inf
+    return tuple(float(np.clip(2 * estimate - end, least, most)) for end in (high, low))  # type: ignore[return-value]
+
+
+@figure
+def bootstrap(blocks: Blocks) -> dict[str, list[float]]:
+    """Bootstrap intervals at 0.95, by figure."""
+    return {name: list(interval) for name, interval in blocks.intervals(0.95, 1000, 0).items()}
+
+
+class BlockPart(GroupPart):
+    """Sums of 1024 blocks. A variance estimated from so many has a relative error of sqrt(2 / 1023), 4.4 %."""
+
+    figures = figure
+
+    def __init__(self, binning: Binning, seed: int = 0) -> None:
+        super().__init__(binning)
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 1 << 63:
+            raise ValueError(f"seed is {seed!r}; expected an integer from 0 up")
+        self.seed = int(seed)
+
+    def shapes(self, n_columns: int) -> dict[str, tuple[int, ...]]:
+        """See :meth:`Part.shapes`."""
+        return self._shapes(BLOCKS)
+
+    def shapes_of(self, state: State, n_columns: int) -> dict[str, tuple[int, ...]]:
+        """See :meth:`Part.shapes_of`."""
+        return self._shapes(BLOCKS)
+
+    def empty(self, n_columns: int) -> State:
+        """Blocks without rows."""
+        shapes = self._shapes(BLOCKS).items()
+        return {name: np.zeros(shape, np.int64) for name, shape in shapes if name not in self.optional}
+
+    def codes(self, rows: Rows) -> tuple[Array, Array]:
+        """The block of each row of a chunk."""
+        codes = np.empty(rows.n, np.int64)
+        kernels.grouped.blocks(np.uint64(rows.predictions.first_row + rows.start), np.uint64(self.seed), codes)
+        return codes, LABELS
+
+    def collect(self, state: State) -> State:
+        """Carry the sums."""
+        collected = super().collect(state)
+        collected.pop("labels", None)
+        return collected or self.empty(0)
+
+    def merge(self, left: State, right: State) -> State:
+        """A new state with what both hold."""
+        return merged(left, right)
+
+    def header(self, state: State) -> Any:
+        """Nothing."""
+        return None
+
+    def view(self, state: State) -> Any:
+        """See :meth:`Part.view`."""
+        return Blocks(*self.sums(state))

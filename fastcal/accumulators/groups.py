@@ -1,0 +1,298 @@
+"""The report of every slice of the rows, in the same pass: integer codes, or labels of any kind, one slice each."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtri
+
+from fastcal import kernels
+
+from ..arrays import Array
+from . import binned
+from .base import Part
+from .binned import Binned, quotient
+from .bins import Binning
+from .curve import wilson
+from .intervals import deviation, squared_error_deviation
+from .labels import as_objects, key, ordered, united
+from .reliability import unpacked
+from .rows import Rows
+from .state import FLOAT_BITS, Figures, State, added_pairs, carry
+
+figure = Figures()
+
+
+@dataclass(frozen=True)
+class GroupReport:
+    """Figures by slice: ``labels``, and arrays (G,) by the names that the whole report has, each with its slices' own.
+
+    ``report["groups"]["ece"][g]`` is the ECE of ``report["groups"].labels[g]``; :meth:`worst` ranks slices.
+    """
+
+    labels: list[Any]
+    figures: dict[str, Array]
+    lower: dict[str, Any]
+
+    def __getitem__(self, name: str) -> Array:
+        return self.figures[name]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Lists."""
+        return {"labels": list(self.labels), **{name: values.tolist() for name, values in self.figures.items()}}
+
+    def undefined(self) -> GroupReport:
+        """NaN for every figure."""
+        floats = {n: np.full(len(v), math.nan) if v.dtype.kind == "f" else v for n, v in self.figures.items()}
+        return GroupReport(self.labels, floats, {name: np.full(len(self.labels), math.nan) for name in self.lower})
+
+    def lower_bound(self, name: str = "rmsce", *, level: float = 0.95) -> Array:
+        """Of each slice, what the figure is not below at this one-sided confidence level; -inf where nothing is known.
+
+        Of "error" (1 - accuracy) Wilson's bound, of "nll" and "brier" the normal one; of "rmsce" the root of the
+        normal one of the squared error without bias, so that a slice of few rows does not stand out by noise.
+        """
+        if name not in self.lower:
+            raise ValueError(f"name is {name!r}; expected one of {', '.join(self.lower)}")
+        if not 0 < level < 1:
+            raise ValueError(f"level is {level!r}; expected a number between 0 and 1")
+        z = float(ndtri(level))
+        given = self.lower[name]
+        if name == "error":
+            share, n = given
+            bound = wilson(share, n, 2 * level - 1)[0] if level > 0.5 else share
+        else:
+            mean, deviation = given
+            bound = mean - z * deviation
+            if name == "rmsce":
+                bound = np.sign(bound) * np.sqrt(abs(bound))
+        return np.where(np.isnan(bound), -math.inf, bound)
+
+    def worst(self, name: str = "rmsce", n: int = 10, *, level: float = 0.95) -> list[dict[str, Any]]:
+        """The slices of the highest lower bounds, each with its label, rows, figure and bound."""
+        bound = self.lower_bound(name, level=level)
+        order = np.lexsort([np.arange(len(bound)), -bound])[:n]
+        values = 1 - self.figures["accuracy"] if name == "error" else self.figures[name]
+        rows = self.figures["n"]
+        return [
+            {"label": self.labels[g], "n": int(rows[g]), name: float(values[g]), "lower_bound": float(bound[g])}
+            for g in order
+        ]
+
+
+@dataclass(frozen=True)
+class Slices:
+    """What the finaliser takes: of each slice sums over bins, counts of rows, and sums of scores."""
+
+    labels: list[Any]
+    bins: Binned
+    counts: Array  # (G, 3)
+    sums: Array  # (G, PAIRS): as kernels/grouped.py has them
+
+
+@figure
+def groups(slices: Slices) -> GroupReport:
+    """Figures by slice."""
+    bins, sums = slices.bins, slices.sums
+    figures = figures_of(bins, slices.counts, sums)
+    weight = figures["weight"]
+    share = 1 - figures["accuracy"], quotient(weight**2, sums[..., 5], math.nan)
+    lower = {
+        "rmsce": (figures["squared_ce_debiased"], squared_error_deviation(bins)),
+        "error": share,
+        "nll": (figures["nll"], deviation(weight, sums[..., 5], sums[..., 7], sums[..., 8], figures["nll"])),
+        "brier": (figures["brier"], deviation(weight, sums[..., 5], sums[..., 9], sums[..., 10], figures["brier"])),
+    }
+    return GroupReport(slices.labels, figures, lower)
+
+
+def figures_of(bins: Binned, counts: Array, sums: Array) -> dict[str, Array]:
+    """The figures of each slice, under the names that the whole report has; see kernels/grouped.py for the sums."""
+    weight, correct, nll, brier, entropy = np.moveaxis(sums, -1, 0)[:5]
+    zero = counts[..., kernels.grouped.INFINITE]
+    squared = binned.debiased_l2_squared(bins)
+    return {
+        "n": counts[..., kernels.grouped.ROWS],
+        "weight": weight,
+        "accuracy": quotient(correct, weight, math.nan),
+        "confidence": quotient(bins.confidence.sum(axis=-1), bins.total, math.nan),
+        "ece": binned.l1(bins),
+        "mce": binned.largest(bins),
+        "rmsce": np.sqrt(binned.l2_squared(bins)),
+        "ece_debiased": binned.debiased_l1(bins),
+        "squared_ce_debiased": squared,
+        "rmsce_debiased": np.sqrt(np.maximum(squared, 0.0)),
+        "ece_if_calibrated": binned.l1_if_calibrated(bins),
+        "signed_calibration_error": binned.signed(bins),
+        "overconfidence": binned.over(bins),
+        "underconfidence": binned.under(bins),
+        "nll": np.where(zero > 0, math.inf, quotient(nll, weight, math.nan)),
+        "n_zero_probability": zero,
+        "brier": quotient(brier, weight, math.nan),
+        "entropy": quotient(entropy, weight, math.nan),
+    }
+
+
+class GroupPart(Part):
+    """Sums of each slice; the slices of a state are in the order of their labels."""
+
+    figures = figure
+    optional = frozenset({"weighted_count", "weighted_pair", "weighted_counts", "score_pair"})
+
+    def __init__(self, binning: Binning) -> None:
+        self.binning = binning
+
+    def shapes(self, n_columns: int) -> dict[str, tuple[int, ...]]:
+        """See :meth:`Part.shapes`; here of no slices."""
+        return self._shapes(0)
+
+    def _shapes(self, n: int) -> dict[str, tuple[int, ...]]:
+        names, size = kernels.grouped, self.binning.size
+        return {
+            "count": (n, size),
+            "hits": (n, size),
+            "confidence_signed_sum": (n, size, 3),
+            "square_sum": (n, size, 3),
+            "counts": (n, names.COUNTS),
+            "score_sum": (n, names.SUMS, names.N_LIMBS),
+            "weighted_count": (n, size),
+            "weighted_pair": (n, size, kernels.binning.SUMS_WITH_SQUARES, 2),
+            "weighted_counts": (n, names.COUNTS),
+            "score_pair": (n, names.PAIRS, 2),
+        }
+
+    def shapes_of(self, state: State, n_columns: int) -> dict[str, tuple[int, ...]]:
+        """See :meth:`Part.shapes_of`."""
+        return self._shapes(len(state.get("labels", ())))
+
+    def empty(self, n_columns: int) -> State:
+        """No slices."""
+        return {**super().empty(n_columns), "labels": np.empty(0, object)}
+
+    def start(self, n_columns: int) -> State:
+        """Nothing: how many slices there are comes with the rows."""
+        return {}
+
+    def codes(self, rows: Rows) -> tuple[Array, Array]:
+        """The slice of each row of a chunk, and the labels of all slices."""
+        assert rows.predictions.groups is not None  # noqa: S101 - Evaluation sees to that
+        return rows.predictions.groups.chunk(rows.start, rows.start + rows.n), rows.predictions.groups.labels
+
+    def add(self, state: State, rows: Rows) -> None:
+        """Add the rows of a chunk."""
+        codes, labels = self.codes(rows)
+        if not state:
+            shapes = {name: shape for name, shape in self._shapes(len(labels)).items() if name not in self.optional}
+            state |= {name: np.zeros(shape, np.int64) for name, shape in shapes.items()}
+            state["labels"] = labels
+            words = kernels.binning.CELL_WITH_SQUARES
+            state["cells"] = np.zeros((1, len(labels) * self.binning.size, words), np.int64)
+        columns, table = kernels.rows, rows.table
+        p, outcome = table[columns.CONFIDENCE], rows.hits[columns.OUTCOME]
+        lookup = self.binning.lookup(rows.given_dtype, top=not rows.binary).arguments
+        scores = (table[columns.NLL], table[columns.BRIER], table[columns.ENTROPY], rows.hits[columns.CORRECT])
+        if rows.weights is None:
+            kernels.binning.add(p, outcome, codes, *lookup, True, state["cells"])
+            kernels.grouped.add(*scores, codes, state["counts"], state["score_sum"])
+            return
+        if "weighted_count" not in state:
+            shapes = self._shapes(len(labels))
+            state |= {name: np.zeros(shapes[name], np.int64) for name in self.optional}
+        count = state["weighted_count"].reshape(-1)
+        sums = state["weighted_pair"].view(np.float64).reshape(len(count), -1, 2)
+        kernels.binning.add_weighted(p, outcome, rows.weights, codes, *lookup, True, count, sums)
+        pairs = state["score_pair"].view(np.float64)
+        kernels.grouped.add_weighted(*scores, rows.weights, codes, state["weighted_counts"], pairs)
+
+    def collect(self, state: State) -> State:
+        """Carry the sums."""
+        if not state:
+            return {}
+        cells = state.pop("cells")[0]
+        found = unpacked(cells, squares=True)
+        size = self.binning.size
+        collected = {name: array.reshape(-1, size, *array.shape[1:]) for name, array in found.items()}
+        carry("score_sum", state["score_sum"])
+        return {**state, **collected}
+
+    def merge(self, left: State, right: State) -> State:
+        """A new state with what both hold; slices of the same label become one."""
+        if not left or not right:
+            return dict(left or right)
+        labels, places = united(left["labels"], right["labels"])
+        found: State = {}
+        shapes = self._shapes(len(labels))
+        for name in sorted({*left, *right} - {"labels"}):
+            total = np.zeros(shapes[name], np.int64)
+            for state, place in zip((left, right), places, strict=True):
+                if name not in state:
+                    continue
+                if name.endswith("_pair"):
+                    parts = total[place].view(np.float64), state[name].view(np.float64)
+                    total[place] = added_pairs(*parts).view(np.int64)
+                else:
+                    total[place] += state[name]
+            carry(name, total)
+            found[name] = total
+        return {**found, "labels": labels}
+
+    def rows_in(self, state: State) -> int:
+        """See :meth:`Part.rows_in`."""
+        names = kernels.grouped
+        bins, counts = state["count"].sum(axis=1), state["counts"][:, names.ROWS]
+        sound = (state["hits"] <= state["count"]).all() and (bins == counts).all()
+        n = sum(counts.tolist())
+        if "weighted_count" in state:
+            more = state["weighted_counts"][:, names.ROWS]
+            sound = sound and (state["weighted_count"].sum(axis=1) == more).all()
+            n += sum(more.tolist())
+        return n if sound else -1
+
+    def header(self, state: State) -> Any:
+        """The labels; raises TypeError for one that has no place in JSON."""
+        labels = state.get("labels")
+        if labels is None:
+            return None
+        for label in labels:
+            if not (label is None or isinstance(label, str | int | float)):
+                raise TypeError(f"group {label!r} cannot be written to bytes: it is no text and no number")
+        return labels.tolist()
+
+    def restored(self, header: Any) -> State:
+        """The labels from a header."""
+        plain = isinstance(header, list) and all(label is None or type(label) in (str, int, float, bool) for label in header)
+        if not plain or ordered(header) != header or len({key(label) for label in header}) != len(header):
+            raise ValueError("not a fastcal state: its groups are not what they should be")
+        return {"labels": as_objects(header)}
+
+    def view(self, state: State) -> Slices:
+        """See :meth:`Part.view`."""
+        return Slices(state["labels"].tolist(), *self.sums(state))
+
+    def sums(self, state: State) -> tuple[Binned, Array, Array]:
+        """Of each slice: sums over bins, counts, and sums of scores."""
+        bins = Binned.from_state(state, labels_vary=self.binning.name == "verified", ignored=self.binning.ignored)
+        bins = bins.of((..., np.setdiff1d(np.arange(self.binning.size), self.binning.left_out)))
+        names, counts = kernels.grouped, state["counts"]
+        scores = windows(state["score_sum"])
+        plain = [counts[:, names.ROWS], counts[:, names.CORRECT], *scores[:, :3].T]
+        squares = [counts[:, names.ROWS], counts[:, names.CORRECT]]
+        squares += [scores[:, k] for k in (names.NLL, names.NLL_SQUARE, names.BRIER, names.BRIER_SQUARE)]
+        sums = np.stack([one.astype(np.float64) for one in plain + squares], axis=1)
+        if "score_pair" in state:
+            counts = counts + state["weighted_counts"]
+            sums = sums + state["score_pair"].view(np.float64).sum(axis=-1)
+        return bins, counts, sums
+
+
+def windows(digits: Array) -> Array:
+    """Sums of kernels/grouped.py as floats."""
+    first = kernels.grouped.FIRST_LIMB * 32 - FLOAT_BITS
+    floats = [np.ldexp(digits[..., k].astype(np.float64), 32 * k + first) for k in range(digits.shape[-1])]
+    return np.asarray(sum(floats))

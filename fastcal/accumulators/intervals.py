@@ -1,0 +1,127 @@
+"""Normal intervals in closed form, from sums of squares that stream as all others do."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtri
+
+from ..arrays import Array
+from . import binned
+from .binned import Binned
+from .curve import wilson
+
+Interval = tuple[float, float]
+
+# A bin's gap is told from 0 where it is so many standard errors.
+CLEAR = 3.0
+
+
+def deviation(weight: Array, weight2: Array, sum2: Array, square2: Array, mean: Array) -> Array:
+    """The standard error of weighted means, from sums of squared weights, times the values, and their squares."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        spread = np.maximum(square2 - 2 * mean * sum2 + mean * mean * weight2, 0.0)
+        room = weight * weight - weight2
+        return np.where(room > 1e-12 * weight2, np.sqrt(spread / room), math.nan)
+
+
+def squared_error_deviation(bins: Binned) -> Array:
+    """The standard error of the squared error without bias.
+
+    With g the gap of a row's bin and d = y - p, each row moves the estimate by 2 g d - g^2 less its mean (the first
+    order, which counts far from calibration), and noise^2 adds 2 sum_b w_b^2 noise_b^2 (the second, which is all
+    there is at calibration).
+    """
+    if bins.square2 is None or bins.residual2 is None:
+        return np.full(bins.total.shape, math.nan)
+    gap, weight2 = bins.gaps(), bins.weight2
+    mean = binned.l2_squared(bins)
+    first = (2 * gap * bins.residual2 - gap**2 * weight2).sum(axis=-1)
+    second = (4 * gap**2 * bins.square2 - 4 * gap**3 * bins.residual2 + gap**4 * weight2).sum(axis=-1)
+    linear = deviation(bins.total, weight2.sum(axis=-1), first, second, mean)
+    noise = np.nan_to_num(bins.shares() * bins.noise())
+    return np.asarray(np.sqrt(linear**2 + 2 * (noise**2).sum(axis=-1)))
+
+
+def error_deviation(bins: Binned) -> Array:
+    """The standard error of ECE where no gap's sign is in doubt: that of the mean of sign(gap) d."""
+    if bins.square2 is None or bins.residual2 is None:
+        return np.full(bins.total.shape, math.nan)
+    sign, mean = np.sign(bins.gaps()), binned.l1(bins)
+    first = (sign * bins.residual2).sum(axis=-1)
+    return deviation(bins.total, bins.weight2.sum(axis=-1), first, bins.square2.sum(axis=-1), mean)
+
+
+def is_clear(bins: Binned) -> Array:
+    """Whether every occupied bin's gap exceeds three standard errors."""
+    with np.errstate(invalid="ignore"):
+        clear = np.abs(bins.gaps()) > CLEAR * np.sqrt(bins.noise())
+    return np.asarray((clear | (bins.weight == 0)).all(axis=-1))
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Intervals at ``level``, (low, high) each.
+
+    ``accuracy`` is Wilson's, ``nll``, ``brier`` and ``squared_ce_debiased`` are normal. So is ``ece`` where every bin's
+    gap exceeds 3 standard errors, ``ece_applies``; else ECE is mostly noise, and it is None: ``ece_band`` says where
+    the ECE of a calibrated model with these confidences would lie.
+    """
+
+    level: float
+    accuracy: Interval
+    nll: Interval
+    brier: Interval
+    squared_ce_debiased: Interval
+    ece: Interval | None
+    ece_applies: bool
+    ece_band: Interval
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python."""
+        found = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+
+    def undefined(self) -> Intervals:
+        """NaN for all of them."""
+        nan = (math.nan, math.nan)
+        return Intervals(self.level, nan, nan, nan, nan, None, False, nan)
+
+
+def around(mean: float, error: float, level: float, low: float = -math.inf, high: float = math.inf) -> Interval:
+    """The normal interval, within [low, high]."""
+    half = float(ndtri((1 + level) / 2)) * error
+    return float(np.clip(mean - half, low, high)), float(np.clip(mean + half, low, high))
+
+
+def wilson_interval(share: float, n: float, level: float) -> Interval:
+    """Wilson's interval of one share."""
+    low, high = wilson(np.array([share]), np.array([n]), level)
+    return float(low[0]), float(high[0])
+
+
+def band(bins: Binned, level: float) -> Interval:
+    """Where ECE would lie were the model calibrated: the normal interval of a sum of folded normals."""
+    variance = np.nan_to_num(bins.if_calibrated()) * np.nan_to_num(bins.shares()) ** 2
+    error = math.sqrt(float(variance.sum()) * (1 - 2 / math.pi))
+    return around(float(binned.l1_if_calibrated(bins)), error, level, 0.0, 1.0)
+
+
+def intervals(bins: Binned, means: dict[str, tuple[float, float]], n: float, level: float) -> Intervals:
+    """Of one set of bins, and means with their standard errors."""
+    applies = bool(is_clear(bins)) and bool(bins.total > 0)
+    ece = around(float(binned.l1(bins)), float(error_deviation(bins)), level, 0.0, 1.0) if applies else None
+    squared = around(float(binned.debiased_l2_squared(bins)), float(squared_error_deviation(bins)), level)
+    return Intervals(
+        level=level,
+        accuracy=wilson_interval(means["accuracy"][0], n, level),
+        nll=around(*means["nll"], level, 0.0),
+        brier=around(*means["brier"], level, 0.0),
+        squared_ce_debiased=squared,
+        ece=ece,
+        ece_applies=applies,
+        ece_band=band(bins, level),
+    )

@@ -1,0 +1,201 @@
+"""Confidence intervals of any metric."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..accumulators.base import Accumulator, Part
+from ..accumulators.binned import debiased_l2_squared, l1
+from ..accumulators.blocks import BlockPart, basic
+from ..accumulators.intervals import intervals
+from ..accumulators.reliability import ReliabilityPart
+from ..accumulators.scores import ScorePart
+from ..arrays import Array, DataError, array_of, predictions
+from .binning import Question
+
+# What a metric is called among the figures of a state; public functions by their own names.
+FIGURES = {"brier_score": "brier", "log_loss": "nll", "squared_ce": "squared_ce_debiased", "error": "accuracy"}
+BLOCKED = (
+    "accuracy",
+    "confidence",
+    "nll",
+    "brier",
+    "entropy",
+    "ece",
+    "mce",
+    "rmsce",
+    "ece_debiased",
+    "squared_ce_debiased",
+    "rmsce_debiased",
+    "signed_calibration_error",
+    "overconfidence",
+    "underconfidence",
+)
+NORMAL = ("accuracy", "nll", "brier", "squared_ce_debiased", "ece")
+METHODS = ("bootstrap", "normal")
+
+
+class ConfidenceInterval(NamedTuple):
+    """The estimate and its interval; ``method`` says how: "bootstrap", "rows" or "normal"."""
+
+    estimate: float
+    low: float
+    high: float
+    method: str
+
+
+def confidence_interval(
+    metric: str | Callable[..., float],
+    y_true: Any,
+    y_prob: Any,
+    *,
+    level: float = 0.95,
+    n_resamples: int = 1000,
+    random_state: int | None = None,
+    method: str = "bootstrap",
+    **options: Any,
+) -> ConfidenceInterval:
+    """Confidence interval of a metric: ``.estimate``, ``.low``, ``.high``, and ``.method``.
+
+    ``metric``: a name of :class:`Evaluation`'s report (accuracy, confidence, nll, brier, entropy, ece, mce, rmsce,
+    their debiased kin, signed_calibration_error, overconfidence, underconfidence), the public function of that name, or
+    any function called as ``metric(y_true, y_prob, **options)``. ``options`` are the metric's own.
+
+    "bootstrap": for the former, rows go to 1024 blocks by a hash of their numbers and ``random_state``, blocks are
+    drawn with replacement, figures are made from their sums: 1000 resamples take no longer than a few evaluations.
+    A standard error from 1024 blocks has an error of 2 % of its own; it is the same for any number of threads. For
+    other functions whole rows are drawn ("rows"), one evaluation for each resample. The interval is the basic one, 2
+    estimate - quantiles, which takes the bias of resampling away (Davison and Hinkley 1997, eq. 5.6).
+
+    "normal": in closed form, for accuracy (Wilson), nll, brier, squared_ce_debiased, and for ece where every bin's gap
+    exceeds 3 standard errors; it raises ValueError where that does not hold: ECE is then mostly noise, and
+    ``Evaluation``'s ``ece_band`` says where a calibrated model's would lie.
+
+    Raises ValueError for other options, and as the metric does.
+
+    >>> import fastcal as fc
+    >>> found = fc.confidence_interval("accuracy", [0, 1] * 50, [0.25, 0.75] * 50, method="normal")
+    >>> round(found.low, 4), found.high
+    (0.963, 1.0)
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level!r}; expected a number between 0 and 1")
+    whole = isinstance(n_resamples, int | np.integer) and not isinstance(n_resamples, bool)
+    if not whole or n_resamples < 2:
+        raise ValueError(f"n_resamples is {n_resamples!r}; expected an integer of at least 2")
+    if method not in METHODS:
+        raise ValueError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
+    seed = _seed(random_state)
+    name = metric if isinstance(metric, str) else _public_name(metric)
+    name = FIGURES.get(name, name)
+    if isinstance(metric, str) and name not in BLOCKED:
+        raise ValueError(f"metric is {metric!r}; expected a function, or one of {', '.join(BLOCKED)}")
+    options, name = _as_figure(name, options)
+    if method == "normal":
+        if name not in NORMAL:
+            raise ValueError(f"method='normal' knows {', '.join(NORMAL)}, not {name!r}")
+        return _normal(name, _question(y_true, y_prob, options), level)
+    if name in BLOCKED and _is_blocked(options):
+        return _by_blocks(name, _question(y_true, y_prob, options), level, int(n_resamples), seed)
+    if isinstance(metric, str):
+        raise ValueError(f"metric {metric!r} with these options: give the function itself, whose rows are resampled")
+    return _by_rows(metric, y_true, y_prob, level, int(n_resamples), seed, options)
+
+
+def _public_name(metric: Callable[..., float]) -> str:
+    if not callable(metric):
+        raise TypeError(f"metric is {metric!r}; expected a name or a function")
+    module = getattr(metric, "__module__", "") or ""
+    return getattr(metric, "__name__", "") if module.startswith("fastcal.") else ""
+
+
+def _seed(random_state: Any) -> int:
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if isinstance(random_state, bool) or not hasattr(random_state, "__index__") or not 0 <= int(random_state) < 1 << 63:
+        raise ValueError(f"random_state is {random_state!r}; expected None or an integer from 0 up")
+    return int(random_state)
+
+
+def _as_figure(name: str, options: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """calibration_error's norm, debiased and squared as the figure that they make."""
+    if name not in ("calibration_error", "ece", "rmsce", "mce"):
+        return options, name
+    left = dict(options)
+    debiased, squared = left.pop("debiased", False), left.pop("squared", False)
+    norm = left.pop("norm", {"rmsce": "l2", "mce": "max"}.get(name, "l1"))
+    figures = {
+        ("l1", False, False): "ece",
+        ("l1", True, False): "ece_debiased",
+        ("l2", False, False): "rmsce",
+        ("l2", True, False): "rmsce_debiased",
+        ("l2", True, True): "squared_ce_debiased",
+        ("max", False, False): "mce",
+    }
+    found = figures.get((norm, bool(debiased), bool(squared)))
+    return (left, found) if found else (options, name)
+
+
+def _is_blocked(options: dict[str, Any]) -> bool:
+    quantile = isinstance(options.get("binning", "uniform"), str) and options.get("binning") == "quantile"
+    return options.get("target", "auto") in ("auto", "positive", "top-label") and not options.get("threshold") and not quantile
+
+
+def _question(y_true: Any, y_prob: Any, options: dict[str, Any]) -> Question:
+    return Question(y_true, y_prob, **options, squares=True)
+
+
+def _seen(question: Question, parts: dict[str, Part]) -> Accumulator:
+    seen = question.seen(parts)
+    if seen.is_empty:
+        raise DataError("y_true", (), "is empty")
+    return seen
+
+
+def _normal(name: str, question: Question, level: float) -> ConfidenceInterval:
+    parts = {"scores": ScorePart(squares=True), "reliability": ReliabilityPart(question.uniform())}
+    seen = _seen(question, parts)
+    means, n = parts["scores"].view(seen.part_state("scores")).errors()
+    bins = parts["reliability"].view(seen.part_state("reliability")).sums
+    found = getattr(intervals(bins, means, n, level), name)
+    estimate = {"ece": l1, "squared_ce_debiased": debiased_l2_squared}.get(name)
+    value = float(estimate(bins)) if estimate else means[name][0]
+    if found is None:
+        raise ValueError("a normal interval of ECE needs every bin's gap to exceed 3 standard errors; here it does not")
+    if seen.compute()["n_nan"] and question.nan_policy == "propagate":
+        return ConfidenceInterval(math.nan, math.nan, math.nan, "normal")
+    return ConfidenceInterval(value, *found, "normal")
+
+
+def _by_blocks(name: str, question: Question, level: float, n_resamples: int, seed: int) -> ConfidenceInterval:
+    part = BlockPart(question.uniform(), seed)
+    seen = _seen(question, {"blocks": part})
+    blocks = part.view(seen.part_state("blocks"))
+    estimate = float(blocks.whole()[name])
+    if seen.compute()["n_nan"] and question.nan_policy == "propagate":
+        return ConfidenceInterval(math.nan, math.nan, math.nan, "bootstrap")
+    return ConfidenceInterval(estimate, *basic(name, estimate, blocks.resampled(n_resamples, seed)[name], level), "bootstrap")
+
+
+def _by_rows(
+    metric: Callable[..., float], y_true: Any, y_prob: Any, level: float, n_resamples: int, seed: int, options: dict[str, Any]
+) -> ConfidenceInterval:
+    labels, scores = array_of("y_true", y_true), array_of("y_prob", y_prob)
+    weights = options.pop("sample_weight", None)
+    weights = None if weights is None else array_of("sample_weight", weights)
+    n = predictions(labels, scores, sample_weight=weights).n_rows
+    if not n or len(labels) != n:
+        raise DataError("y_true", (), f"has shape {labels.shape}; rows to draw from are one dimension, and not none")
+
+    def value(rows: Any) -> float:
+        more = options if weights is None else {**options, "sample_weight": weights[rows]}
+        return float(metric(labels[rows], scores[rows], **more))
+
+    rng = np.random.default_rng(seed)
+    estimate = value(slice(None))
+    found: Array = np.array([value(rng.integers(0, n, n)) for _ in range(n_resamples)])
+    return ConfidenceInterval(estimate, *basic("", estimate, found, level), "rows")
