@@ -10,11 +10,12 @@ import platform
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from types import ModuleType
 
 from comparisons import TABLE
 from peers import available
 
-from . import courses, machine, order, readme
+from . import calibration, courses, machine, order, readme
 from .machine import Bystanders, Figure
 from .race import FULL, QUICK, Line, measure, use_all_cores
 
@@ -48,26 +49,40 @@ def main() -> None:
             print(courses.as_text(finish), flush=True)
             print_others(finish.others)
         print()
-    outcomes = []
-    if options.only in (None, "order"):
-        print("sorted scores")
-        for outcome in order.run(seconds, shrink=10 if options.quick else 1):
-            outcomes.append(outcome)
-            print(order.as_text(outcome), flush=True)
-            print_others(outcome.others)
+    errors, outcomes, figures = [], [], []
+    if options.only in (None, "calibration"):
+        errors = trials("calibration errors", calibration, options, seconds)
+        figures = calibration.state_sizes()
+        for figure in figures:
+            print_figure(figure)
         print()
-    figures = whole_processes(options)
+    if options.only in (None, "order"):
+        outcomes = trials("sorted scores", order, options, seconds)
+    figures += whole_processes(options)
     if options.readme:
         readme.write(
             lines,
             finishes,
             outcomes,
+            errors,
             figures,
             f"Medians of interleaved runs in one process, after equal results. {conditions}.",
         )
     if options.json:
-        found = as_json(bandwidth, n_threads, lines, finishes, outcomes, figures)
+        found = as_json(bandwidth, n_threads, lines, finishes, outcomes, errors, figures)
         options.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def trials(title: str, module: ModuleType, options: argparse.Namespace, seconds: float) -> list[order.Outcome]:
+    """Those of a module, printed as they come."""
+    print(title)
+    found = []
+    for outcome in module.run(seconds, shrink=10 if options.quick else 1):
+        found.append(outcome)
+        print(order.as_text(outcome), flush=True)
+        print_others(outcome.others)
+    print()
+    return found
 
 
 def arguments() -> argparse.Namespace:
@@ -75,7 +90,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows, and fewer repeats")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures, of all peers")
     parser.add_argument("--readme", action="store_true", help="write the tables into the README")
-    names = [*(row.name for row in TABLE if row.timed), *processes(quick=True), "courses", "order"]
+    names = [*(row.name for row in TABLE if row.timed), *processes(quick=True), "courses", "order", "calibration"]
     parser.add_argument("--only", choices=names, metavar="NAME", help=f"one of {', '.join(names)}")
     return parser.parse_args()
 
@@ -168,6 +183,7 @@ def as_json(
     lines: list[Line],
     finishes: list[courses.Finish],
     outcomes: list[order.Outcome],
+    errors: list[order.Outcome],
     figures: list[Figure],
 ) -> dict[str, object]:
     return {
@@ -185,14 +201,8 @@ def as_json(
             {**asdict(finish), "share": finish.share, "ratios": {race.peer: race.ratio for race in finish.races}}
             for finish in finishes
         ],
-        "order": [
-            {
-                **asdict(outcome),
-                "ns_a_row": outcome.ns_a_row,
-                "ratios": {race.peer: race.ratio for race in outcome.races},
-            }
-            for outcome in outcomes
-        ],
+        "calibration": [order.as_json(outcome) for outcome in errors],
+        "order": [order.as_json(outcome) for outcome in outcomes],
         "figures": [asdict(figure) for figure in figures],
     }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import statistics
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -81,7 +81,11 @@ class Outcome:
     def missed(self) -> list[str]:
         """What was not reached."""
         least = self.trial.at_least
-        return [f"{r.peer} {r.ratio:.2f}x of {aim(least, r)}" for r in self.races if r.ratio < least.get(r.peer, 0)]
+        return [
+            f"{r.peer} {times_as_fast(r.ratio)} of {aim(least, r)}"
+            for r in self.races
+            if r.ratio < least.get(r.peer, 0)
+        ]
 
 
 def bernoulli(n_rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -188,17 +192,26 @@ def rankings(work: str, n_rows: int) -> dict[str, Call]:
 
 def run(seconds: float, shrink: int = 1) -> Iterator[Outcome]:
     """Every trial; ``shrink`` divides the number of rows, and 1e8 of the growth by its square."""
-    for trial in [*(replace(one, n_rows=one.n_rows // shrink) for one in TRIALS), *growth(10**8 // shrink**2)]:
-        bystanders = Bystanders()
-        times = max(100_000 // trial.n_rows, 1)  # a turn of few rows is many calls
-        calls = {name: partial(_often, call, times) for name, call in contenders(trial).items()}
-        ours = calls.pop("fastcal")
-        found = [race(ours, name, theirs, seconds, FEW_ROUNDS) for name, theirs in calls.items()]
-        races = [replace(one, ours=one.ours / times, theirs=one.theirs / times) for one in found]
-        median = statistics.median([one.ours for one in races] or [elapsed(ours) for _ in range(FEW_ROUNDS)])
-        yield Outcome(trial, median, races, bystanders.cores())
-        del calls, ours
-        gc.collect()
+    for trial in [*shrunk(TRIALS, shrink), *growth(10**8 // shrink**2)]:
+        yield measure(trial, contenders(trial), seconds)
+
+
+def shrunk(trials: list[Trial], shrink: int) -> list[Trial]:
+    """The same of fewer rows."""
+    return [replace(one, n_rows=one.n_rows // shrink) for one in trials]
+
+
+def measure(trial: Trial, calls: dict[str, Call], seconds: float) -> Outcome:
+    """Race ours, named "fastcal", against each of the other calls for about so many seconds."""
+    gc.collect()
+    bystanders = Bystanders()
+    times = max(100_000 // trial.n_rows, 1)  # a turn of few rows is many calls
+    often = {name: partial(_often, call, times) for name, call in calls.items()}
+    ours = often.pop("fastcal")
+    found = [race(ours, name, theirs, seconds, FEW_ROUNDS) for name, theirs in often.items()]
+    races = [replace(one, ours=one.ours / times, theirs=one.theirs / times) for one in found]
+    median = statistics.median([one.ours for one in races] or [elapsed(ours) for _ in range(FEW_ROUNDS)])
+    return Outcome(trial, median, races, bystanders.cores())
 
 
 def _often(call: Call, times: int) -> None:
@@ -211,6 +224,11 @@ def aim(least: Mapping[str, float], found: Race) -> str:
     return f"{least[found.peer]:.3g}x" if found.peer in least else ""
 
 
+def times_as_fast(ratio: float) -> str:
+    """With enough digits."""
+    return f"{ratio:.2f}x" if ratio >= 0.1 else f"{ratio:.4f}x"
+
+
 def as_text(outcome: Outcome) -> str:
     """A line for the terminal."""
     trial = outcome.trial
@@ -218,28 +236,46 @@ def as_text(outcome: Outcome) -> str:
     parts.append(f"{outcome.ns_a_row:5.1f} ns a row")
     for found in outcome.races:
         of = f" of {aim(trial.at_least, found)}" if found.peer in trial.at_least else ""
-        spread = f"{found.ratio:.2f}x ({found.low:.2f}-{found.high:.2f})"
+        spread = f"{times_as_fast(found.ratio)} ({found.low:.2f}-{found.high:.2f})"
         parts.append(f"{found.peer} {milliseconds(found.theirs)} {spread}{of}")
     if trial.at_least:
         parts.append("MISSED: " + ", ".join(outcome.missed) if outcome.missed else "holds")
     return "  ".join(parts)
 
 
+def as_json(outcome: Outcome) -> dict[str, Any]:
+    """All of it, with what follows from it."""
+    ratios = {race.peer: race.ratio for race in outcome.races}
+    return {**asdict(outcome), "ns_a_row": outcome.ns_a_row, "ratios": ratios}
+
+
 def as_markdown(outcomes: list[Outcome]) -> list[str]:
     """Two tables for the README: the trials, and the growth."""
-    raced = ["| sorted scores | input | fastcal | peer | its time | ratio | quartiles | aim |", "|" + "---|" * 8]
     grown = ["| rows fitted | fastcal | a row | scikit-learn | ratio | quartiles | aim |", "|" + "---|" * 7]
     for outcome in outcomes:
-        trial = outcome.trial
-        start = f"| {trial.n_rows:,} | {milliseconds(outcome.ours)} | {outcome.ns_a_row:.0f} ns |"
+        if outcome.trial.work != GROWTH:
+            continue
+        start = f"| {outcome.trial.n_rows:,} | {milliseconds(outcome.ours)} | {outcome.ns_a_row:.0f} ns |"
         if not outcome.races:
             grown.append(f"{start} | | | |")
+        grown += [f"{start} {_end(outcome.trial, found)}" for found in outcome.races]
+    trials = [outcome for outcome in outcomes if outcome.trial.work != GROWTH]
+    return [*table_of_races("sorted scores", trials), "", *grown]
+
+
+def table_of_races(title: str, outcomes: list[Outcome]) -> list[str]:
+    """A line a race; those of a trial without any have a line of their own."""
+    lines = [f"| {title} | input | fastcal | peer | its time | ratio | quartiles | aim |", "|" + "---|" * 8]
+    for outcome in outcomes:
+        trial = outcome.trial
+        start = f"| {trial.work} | {trial.n_rows:,} {trial.given} |"
         for found in outcome.races:
-            end = f"{milliseconds(found.theirs)} | {found.ratio:.2f}x | {found.low:.2f} to {found.high:.2f} |"
-            end += f" {aim(trial.at_least, found)} |"
-            if trial.work == GROWTH:
-                grown.append(f"{start} {end}")
-            else:
-                given = f"{trial.n_rows:,} {trial.given}"
-                raced.append(f"| {trial.work} | {given} | {milliseconds(found.ours)} | {found.peer} | {end}")
-    return [*raced, "", *grown]
+            lines.append(f"{start} {milliseconds(found.ours)} | {found.peer} | {_end(trial, found)}")
+        if not outcome.races:
+            lines.append(f"{start} {milliseconds(outcome.ours)} | | | | | |")
+    return lines
+
+
+def _end(trial: Trial, found: Race) -> str:
+    spread = f"{times_as_fast(found.ratio)} | {found.low:.2f} to {found.high:.2f}"
+    return f"{milliseconds(found.theirs)} | {spread} | {aim(trial.at_least, found)} |"

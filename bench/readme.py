@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import courses, order
+from . import calibration, courses, order
 from .machine import Figure
 from .race import Line
 
@@ -16,6 +16,7 @@ def write(
     lines: list[Line],
     finishes: list[courses.Finish],
     outcomes: list[order.Outcome],
+    errors: list[order.Outcome],
     figures: list[Figure],
     conditions: str,
 ) -> None:
@@ -26,7 +27,7 @@ def write(
     if not (begin and end):
         raise ValueError("the README has no markers for the speed tables")
     README.write_text(
-        before + begin + tables(lines, finishes, outcomes, figures, conditions) + end + after, encoding="utf-8"
+        before + begin + tables(lines, finishes, outcomes, errors, figures, conditions) + end + after, encoding="utf-8"
     )
 
 
@@ -34,6 +35,7 @@ def tables(
     lines: list[Line],
     finishes: list[courses.Finish],
     outcomes: list[order.Outcome],
+    errors: list[order.Outcome],
     figures: list[Figure],
     conditions: str,
 ) -> str:
@@ -53,5 +55,5 @@ def tables(
     for figure in figures:
         value = "-" if figure.value is None else f"{figure.value:.2f} {figure.unit}"
         whole.append(f"| {figure.what} | {value} | {'' if figure.at_most is None else f'{figure.at_most:g}'} |")
-    kernels, sorted_scores = courses.as_markdown(finishes), order.as_markdown(outcomes)
-    return "\n".join([conditions, "", *raced, "", *kernels, "", *sorted_scores, "", *whole, ""])
+    parts = [raced, calibration.as_markdown(errors), courses.as_markdown(finishes), order.as_markdown(outcomes), whole]
+    return "\n".join([conditions, "", *(line for part in parts for line in (*part, ""))])

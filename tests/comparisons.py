@@ -5,7 +5,9 @@ The tests assert equality over ``TABLE`` and the benchmarks time it, so a new me
 
 from __future__ import annotations
 
+import comparisons_calibration
 import oracle
+import oracle_calibration
 import oracle_ordered
 import peers
 import peers_ordered
@@ -123,7 +125,7 @@ TABLE = [
         "calibration_error",
         "calibration error",
         fc.calibration_error,
-        oracle.calibration_error,
+        oracle_calibration.calibration_error,
         peers.CALIBRATION_ERRORS["l1"],
         timed=(),
     ),
@@ -255,4 +257,5 @@ TABLE = [
         takes=("confidences",),
         timed=(),
     ),
+    *comparisons_calibration.ROWS,
 ]

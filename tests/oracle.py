@@ -11,6 +11,7 @@ import math
 from fractions import Fraction
 
 import numpy as np
+from scipy.special import betainc
 
 # Sums
 
@@ -152,6 +153,7 @@ def reliability_curve(y_true, y_prob, *, n_bins=15, from_logits=False, sample_we
     edges = np.linspace(0, 1, n_bins + 1)
     index = bin_index(row["confidence"], edges)
     curve = {"edges": edges, "count": [], "weight": [], "confidence": [], "accuracy": []}
+    more = {"error": [], "lower": [], "upper": [], "band_low": [], "band_high": []}
     for b in range(n_bins):
         inside = index == b
         empty = not weights[inside].any()
@@ -159,10 +161,38 @@ def reliability_curve(y_true, y_prob, *, n_bins=15, from_logits=False, sample_we
         curve["weight"].append(math.fsum(weights[inside]))
         curve["confidence"].append(math.nan if empty else mean(row["confidence"][inside], weights[inside]))
         curve["accuracy"].append(math.nan if empty else mean(row["outcome"][inside], weights[inside]))
-    return {name: np.array(values) for name, values in curve.items()}
+        found = certainty(row["outcome"][inside], row["confidence"][inside], weights[inside])
+        for name, value in zip(more, found, strict=True):
+            more[name].append(value)
+    return {"level": 0.95, **{name: np.array(values) for name, values in {**curve, **more}.items()}}
 
 
-def calibration_error(y_true, y_prob, *, norm="l1", n_bins=15, from_logits=False, sample_weight=None):
+def certainty(outcome, confidence, w):
+    """Of one bin: standard error of its gap, Wilson's interval of its accuracy, and the consistency band."""
+    if not w.any():
+        return (math.nan,) * 5
+    n, z = w.sum() ** 2 / (w * w).sum(), 1.959963984540054
+    gap = outcome - confidence - mean(outcome - confidence, w)
+    kept = np.count_nonzero(w) > 1
+    error = math.sqrt((w * w * gap * gap).sum() / w.sum() ** 2 / (1 - 1 / n)) if kept else math.nan
+    share, p = mean(outcome, w), mean(confidence, w)
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    middle = share + z * z / (2 * n)
+    lower, upper = ((middle + side * half) / (1 + z * z / n) for side in (-1, 1))
+    return error, max(lower, 0), min(upper, 1), binomial(0.025, n, p), binomial(0.975, n, p)
+
+
+def binomial(q, n, p):
+    """The least k with P(X <= k) >= q, over n, which with weights need not be whole."""
+    if p in (0, 1):
+        return p
+    k = 0
+    while k < n and betainc(n - k, k + 1, 1 - p) < q:
+        k += 1
+    return min(k / n, 1.0)
+
+
+def binned_error(y_true, y_prob, *, norm="l1", n_bins=15, from_logits=False, sample_weight=None):
     """sum_b w_b |acc_b - conf_b| / sum_b w_b ("l1"), or the largest |acc_b - conf_b| ("max"), over occupied bins."""
     curve = reliability_curve(y_true, y_prob, n_bins=n_bins, from_logits=from_logits, sample_weight=sample_weight)
     occupied = curve["weight"] > 0
@@ -173,17 +203,17 @@ def calibration_error(y_true, y_prob, *, norm="l1", n_bins=15, from_logits=False
 
 def ece(y_true, y_prob, **options):
     """sum_b w_b |acc_b - conf_b| / sum_b w_b."""
-    return calibration_error(y_true, y_prob, norm="l1", **options)
+    return binned_error(y_true, y_prob, norm="l1", **options)
 
 
 def mce(y_true, y_prob, **options):
     """The largest |acc_b - conf_b|."""
-    return calibration_error(y_true, y_prob, norm="max", **options)
+    return binned_error(y_true, y_prob, norm="max", **options)
 
 
 def rmsce(y_true, y_prob, **options):
     """sqrt(sum_b w_b (acc_b - conf_b)^2 / sum_b w_b)."""
-    return calibration_error(y_true, y_prob, norm="l2", **options)
+    return binned_error(y_true, y_prob, norm="l2", **options)
 
 
 # Means over rows
@@ -225,8 +255,15 @@ def softmax_summary(y_true, y_prob, *, n_bins=15, from_logits=True, sample_weigh
 
 def evaluation(y_true, y_prob, **options):
     """The figures of the whole report."""
+    import oracle_calibration as more
+    import oracle_smooth
+
     surprise = rows(y_true, y_prob, from_logits=options["from_logits"])["nll"]
     weights = options["sample_weight"]
+    ((y, p),) = more.problems(y_true, y_prob, from_logits=options["from_logits"])
+    _, over, under = more.signed_parts(y_true, y_prob, **options)
+    z, p_value = more.spiegelhalter_test(y_true, y_prob, **options)
+    squared = {"norm": "l2", "debiased": True}
     return {
         "n": len(y_true),
         "n_nan": 0,
@@ -237,6 +274,23 @@ def evaluation(y_true, y_prob, **options):
         "ece": ece(y_true, y_prob, **options),
         "mce": mce(y_true, y_prob, **options),
         "rmsce": rmsce(y_true, y_prob, **options),
+        "ece_debiased": more.calibration_error(y_true, y_prob, debiased=True, **options),
+        "squared_ce_debiased": more.calibration_error(y_true, y_prob, squared=True, **squared, **options),
+        "rmsce_debiased": more.calibration_error(y_true, y_prob, **squared, **options),
+        "ece_if_calibrated": more.if_calibrated(y, p, weights),
+        "signed_calibration_error": more.signed_calibration_error(y_true, y_prob, **options),
+        "overconfidence": over,
+        "underconfidence": under,
+        "classwise_ece": more.calibration_error(y_true, y_prob, target="class-wise", **options),
+        "classwise_rmsce": more.calibration_error(y_true, y_prob, target="class-wise", norm="l2", **options),
+        "ks_calibration_error": more.ks_calibration_error(y_true, y_prob, **options),
+        "kuiper_calibration_error": more.kuiper_calibration_error(y_true, y_prob, **options),
+        "adaptive_ece": more.calibration_error(y_true, y_prob, binning="quantile", **options),
+        "sweep_ece": more.sweep_ece(y_true, y_prob, **options),
+        "order_bound": 0.0,
+        "smooth_ece": oracle_smooth.smooth_ece(y, np.asarray(p, float), sample_weight=weights),
+        "spiegelhalter_z": z,
+        "spiegelhalter_p": p_value,
         "nll": nll(y_true, y_prob, **options),
         "brier": brier_score(y_true, y_prob, **options),
         "entropy": mean_entropy(y_true, y_prob, **options),

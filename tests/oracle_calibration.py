@@ -236,6 +236,14 @@ def signed_calibration_error(y_true, y_prob, **options):
     return signed_parts(y_true, y_prob, **options)[0]
 
 
+def if_calibrated(y, p, weights=None):
+    """ECE to expect of a calibrated model: sum_b w_b sqrt(2 v_b / pi), v_b = conf_b (1 - conf_b) sum w^2 / (sum w)^2."""
+    bins = [rows for rows in bins_of(y, p, weights=weights) if rows]
+    total = math.fsum(weight(rows) for rows in bins)
+    spread = [confidence(rows) * (1 - confidence(rows)) * concentration(rows) for rows in bins]
+    return math.fsum(weight(r) * math.sqrt(2 * v / math.pi) for r, v in zip(bins, spread, strict=True)) / total
+
+
 def curve(y_true, y_prob, **options):
     """(weight, confidence, accuracy, standard error of their difference) of each bin; NaN where there is none."""
     y, p, weights, options = _one(y_true, y_prob, **options)

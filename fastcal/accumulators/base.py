@@ -19,9 +19,10 @@ from .. import engine
 from ..arrays import MAX_CLASSES, Array, DataError, NanPolicy, Predictions, predictions
 from .evaluation_report import EvaluationReport
 from .mergeable import Mergeable
+from .older import from_version_1
 from .rows import Rows, bytes_per_row, rows_per_chunk
 from .serial import pack, unpack
-from .state import Figures, State, merged
+from .state import State, merged
 
 NAN_POLICIES = ("raise", "omit", "propagate")
 
@@ -40,9 +41,9 @@ class Options(TypedDict, total=False):
 class Part(ABC):
     """One state and what can be said of it. Holds settings only; states are passed in."""
 
-    figures: ClassVar[Figures]
-    optional: ClassVar[frozenset[str]] = frozenset()
-    # Whether of each row's results the prediction, the confidence and the hits are enough: most of the work is the rest.
+    figures: Mapping[str, Any]
+    optional: frozenset[str] = frozenset()
+    # Whether confidence, prediction and hits are all it needs of a row: most of the work is the rest.
     light: ClassVar[bool] = False
 
     @abstractmethod
@@ -265,7 +266,9 @@ class Accumulator(Mergeable):
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """Read a state; raises ValueError for bytes that are no state of this class, damaged or made up."""
-        settings, arrays = unpack(data, cls.__name__)
+        settings, arrays, version = unpack(data, cls.__name__)
+        if version == 1:
+            settings, arrays = from_version_1(cls.__name__, settings, arrays)
         columns, headers = settings.pop("columns", None), settings.pop("headers", {})
         accumulator = cls._made_with(settings)
         if columns is not None and not (type(columns) is int and 0 <= columns <= MAX_CLASSES):
@@ -319,6 +322,8 @@ class Accumulator(Mergeable):
 
 def _sound(name: str, array: Array) -> bool:
     """Whether an array from outside holds numbers of its kind."""
+    if array.ndim == 0 or (name.endswith("_pair") and array.shape[-1] != 2):
+        return False
     if name.endswith("_pair"):
         parts = array.view(np.float64)
         with np.errstate(invalid="ignore"):

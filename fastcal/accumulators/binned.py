@@ -7,11 +7,11 @@ rounded once on the way here.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtr
 
 from ..arrays import Array
 from .state import State, floats
@@ -22,7 +22,8 @@ class Binned:
     """Of each bin: rows, weight, and weighted sums of outcomes y, confidences p and residuals y - p.
 
     ``weight2``, ``residual2``, ``square2``: sums of squared weights, and of these times the residual and its square
-    (None where they were not kept); ``square``: of weighted squared residuals. ``total`` is the weight of all rows, also of those in no bin.
+    (None where they were not kept); ``square``: of weighted squared residuals. ``total`` is the weight of all rows,
+    also of those in no bin.
     """
 
     count: Array
@@ -54,12 +55,14 @@ class Binned:
         """The estimated variance of each gap, NaN for bins of fewer than two rows.
 
         That of a mean with weights w: sum w^2 (d - mean d)^2 / (sum w)^2 / (1 - sum w^2 / (sum w)^2), d = y - p, which
-        for equal weights is the unbiased sample variance over n. Where squares were not kept, or a convention says so,
-        d is the outcome alone.
+        for equal weights is the unbiased sample variance over n. For classes, or where a convention says so, d is the
+        outcome alone; where squares were not kept nothing is known.
         """
-        if self.residual2 is None or self.square2 is None or self.labels_vary:
+        if self.labels_vary:
             mean = quotient(self.hits, self.weight, 0.0)
             spread = self.weight2 * mean * (1 - mean)
+        elif self.residual2 is None or self.square2 is None:
+            return np.full(self.weight.shape, np.nan)
         else:
             mean = quotient(self.residual, self.weight, 0.0)
             spread = self.square2 - 2 * mean * self.residual2 + mean * mean * self.weight2
@@ -75,8 +78,13 @@ class Binned:
 
     def of(self, index: Any) -> Binned:
         """Some of the slices, or of the bins."""
+        return self.each(lambda array: array[index])
+
+    def each(self, change: Callable[[Array], Array]) -> Binned:
+        """The same with every array changed."""
         arrays = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "labels_vary"}
-        return replace(self, **{name: None if array is None else array[index] for name, array in arrays.items()})
+        changed: dict[str, Any] = {name: None if array is None else change(array) for name, array in arrays.items()}
+        return replace(self, **changed)
 
     @classmethod
     def from_state(cls, state: State, *, labels_vary: bool = False, ignored: list[int] | None = None) -> Binned:
@@ -183,6 +191,8 @@ def l1_if_calibrated(bins: Binned) -> Array:
 
 def folded(mean: Array, deviation: Array) -> Array:
     """E|X| of a normal X (the folded normal's mean; Leone, Nelson, Nottingham 1961)."""
+    from scipy.special import ndtr
+
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         z = np.where(deviation > 0, mean / deviation, np.inf)
         found = deviation * math.sqrt(2 / math.pi) * np.exp(-z * z / 2) + mean * (1 - 2 * ndtr(-z))

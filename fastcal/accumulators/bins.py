@@ -36,11 +36,11 @@ class Convention:
     clips: bool = False  # p to [eps, 1 - eps] where it is averaged
 
 
-def _linspace(n_bins: int, dtype: np.dtype[Any]) -> Array:
+def _linspace(n_bins: int, _dtype: np.dtype[Any]) -> Array:
     return np.linspace(0.0, 1.0, n_bins + 1)[1:-1]
 
 
-def _quotients(n_bins: int, dtype: np.dtype[Any]) -> Array:
+def _quotients(n_bins: int, _dtype: np.dtype[Any]) -> Array:
     return np.arange(1, n_bins) / n_bins
 
 
@@ -52,7 +52,7 @@ def _like_torch(n_bins: int, dtype: np.dtype[Any]) -> Array:
     lower = k < (n_bins + 1) // 2
     up = (step * k.astype(dtype)).astype(dtype)
     down = (real(1) - (step * (n_bins - k).astype(dtype)).astype(dtype)).astype(dtype)
-    return np.where(lower, up, down).astype(np.float64)
+    return np.asarray(np.where(lower, up, down), np.float64)
 
 
 def _rounded(n_bins: int, dtype: np.dtype[Any]) -> Array:
@@ -60,7 +60,7 @@ def _rounded(n_bins: int, dtype: np.dtype[Any]) -> Array:
     return _linspace(n_bins, dtype).astype(dtype).astype(np.float64)
 
 
-def _fewer(n_bins: int, dtype: np.dtype[Any]) -> Array:
+def _fewer(n_bins: int, _dtype: np.dtype[Any]) -> Array:
     return np.linspace(0.0, 1.0, n_bins)[1:-1]
 
 
@@ -86,7 +86,7 @@ def _as_float32(edges: Array) -> Array:
     """Edges among float64 numbers: the least that rounds, half to even, to a float32 at or above each edge."""
     single = edges.astype(np.float32)
     middle = (np.nextafter(single, np.float32(0)).astype(np.float64) + single) / 2
-    return np.where(single.view(np.int32) & 1 == 0, middle, np.nextafter(middle, 1))
+    return np.asarray(np.where(single.view(np.int32) & 1 == 0, middle, np.nextafter(middle, 1)))
 
 
 CONVENTIONS: dict[str, Convention] = {
@@ -123,7 +123,7 @@ class Lookup:
         return cls(cuts, table, low, high)
 
     @property
-    def arguments(self) -> tuple[Any, ...]:
+    def arguments(self) -> tuple[Array, Array, float, float]:
         """In the kernels' order."""
         return self.cuts, self.table, self.low, self.high
 
@@ -184,7 +184,7 @@ class Binning:
 
     @classmethod
     def between(cls, edges: Array) -> Binning:
-        """Bins (lo, hi] between edges that rise, the first with all below, the last with all above; of one edge, one."""
+        """Bins (lo, hi] between edges that rise, the first with all below, the last with all above."""
         binning = cls()
         binning.given = [0.0, *edges[1:-1].tolist(), 1.0]
         binning.n_bins = max(len(edges) - 1, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -41,21 +41,19 @@ class Blocks:
     def resampled(self, n_resamples: int, seed: int) -> dict[str, Array]:
         """Figures of data sets of as many blocks, drawn with replacement: (n_resamples,) each."""
         times = np.random.default_rng(seed).multinomial(BLOCKS, np.full(BLOCKS, 1 / BLOCKS), n_resamples).astype(float)
-        arrays = {name: getattr(self.bins, name) for name in self.bins.__dataclass_fields__ if name != "labels_vary"}
-        bins = replace(self.bins, **{name: None if one is None else times @ one for name, one in arrays.items()})
-        return figures_of(bins, times @ self.counts, times @ self.sums)
+        return figures_of(self.bins.each(lambda one: times @ one), times @ self.counts, times @ self.sums)
 
     def whole(self) -> dict[str, Array]:
         """Figures of all blocks together."""
-        arrays = {name: getattr(self.bins, name) for name in self.bins.__dataclass_fields__ if name != "labels_vary"}
-        bins = replace(self.bins, **{name: None if one is None else one.sum(axis=0) for name, one in arrays.items()})
-        return figures_of(bins, self.counts.sum(axis=0), self.sums.sum(axis=0))
+        return figures_of(self.bins.each(lambda one: one.sum(axis=0)), self.counts.sum(axis=0), self.sums.sum(axis=0))
 
     def intervals(self, level: float, n_resamples: int, seed: int) -> dict[str, Interval]:
         """Basic bootstrap intervals (Davison and Hinkley 1997, 5.2): 2 estimate - quantiles, which takes bias away."""
         found, whole = self.resampled(n_resamples, seed), self.whole()
         return {
-            name: basic(name, float(whole[name]), values, level) for name, values in found.items() if name not in LEFT_OUT
+            name: basic(name, float(whole[name]), values, level)
+            for name, values in found.items()
+            if name not in LEFT_OUT
         }
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import math
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from scipy.special import bdtrik, ndtri
 
 from ..arrays import Array
 from .binned import Binned, quotient
@@ -63,7 +63,8 @@ class ReliabilityCurve:
         """The same bins with NaN for what their rows say."""
         nan = np.full(len(self.count), math.nan)
         names = ("confidence", "accuracy", "error", "lower", "upper", "band_low", "band_high")
-        return replace(self, **{name: nan.copy() for name in names})
+        changed: dict[str, Any] = {name: nan.copy() for name in names}
+        return replace(self, **changed)
 
     def to_dict(self) -> dict[str, Any]:
         """The arrays, as lists."""
@@ -82,7 +83,7 @@ class ReliabilityCurve:
 
 def wilson(share: Array, n: Array, level: float) -> tuple[Array, Array]:
     """The score interval of a share of n (Wilson 1927)."""
-    z = float(ndtri((1 + level) / 2))
+    z = NormalDist().inv_cdf((1 + level) / 2)
     with np.errstate(invalid="ignore", divide="ignore"):
         middle = (share + z * z / (2 * n)) / (1 + z * z / n)
         half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
@@ -91,6 +92,8 @@ def wilson(share: Array, n: Array, level: float) -> tuple[Array, Array]:
 
 def binomial(p: Array, n: Array, level: float) -> tuple[Array, Array]:
     """Quantiles of the share of n that come true, each with probability p."""
+    from scipy.special import bdtrik
+
     ends = []
     for q in ((1 - level) / 2, (1 + level) / 2):
         with np.errstate(invalid="ignore", divide="ignore"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Self, Unpack
 
 from ..arrays import DataError, array_of
@@ -35,6 +36,8 @@ class Evaluation(Accumulator):
     an integer seeds the hash of row numbers that puts rows in 1024 blocks, ``report["bootstrap"]`` has intervals from
     resampling these (a standard error is known to 2 %, a variance to 4.4 %); rows are numbered as they come, or
     from ``row`` of :meth:`update` on, so that parts of a stream see the same blocks wherever they are worked on.
+    ``squares=False`` leaves out what debiased figures and intervals are made of. ``parts``: some of "scores",
+    "reliability", "classwise", "order", "smooth" and "spiegelhalter", None for all.
     ``classwise``: the bins of every class, None for yes up to 262 144 of them, 40 bytes each; else the figures are NaN.
 
     >>> import fastcal as fc
@@ -54,26 +57,32 @@ class Evaluation(Accumulator):
         groups: bool = False,
         classwise: bool | None = None,
         bootstrap: int | None = None,
+        squares: bool = True,
+        parts: Sequence[str] | None = None,
         **options: Unpack[Options],
     ) -> None:
-        for name, value in (("groups", groups), ("classwise", classwise)):
+        for name, value in (("groups", groups), ("squares", squares), ("classwise", classwise)):
             if not (isinstance(value, bool) or (name == "classwise" and value is None)):
                 raise ValueError(f"{name} is {value!r}; expected True or False")
         bins = Binning(n_bins, binning, closed, convention)
-        parts: dict[str, Part] = {
-            "scores": ScorePart(squares=True),
-            "reliability": ReliabilityPart(bins),
-            "classwise": ClasswisePart(bins, most_cells={None: MOST_CELLS, True: 1 << 40, False: 0}[classwise]),
-            "order": OrderPart(bins.n_bins),
-            "smooth": SmoothPart(),
-            "spiegelhalter": SpiegelhalterPart(),
+        most_cells = {None: MOST_CELLS, True: 1 << 40, False: 0}[classwise]
+        makers: dict[str, Callable[[], Part]] = {
+            "scores": lambda: ScorePart(squares=squares),
+            "reliability": lambda: ReliabilityPart(bins, squares=squares),
+            "classwise": lambda: ClasswisePart(bins, most_cells=most_cells),
+            "order": lambda: OrderPart(bins.n_bins),
+            "smooth": SmoothPart,
+            "spiegelhalter": SpiegelhalterPart,
         }
+        kept = list(makers) if parts is None else _names(parts, makers)
+        made = {name: make() for name, make in makers.items() if name in kept}
         if groups:
-            parts["groups"] = GroupPart(bins)
+            made["groups"] = GroupPart(bins)
         if bootstrap is not None:
-            parts["bootstrap"] = BlockPart(bins, bootstrap)
-        settings = {**bins.settings(), "groups": groups, "classwise": classwise, "bootstrap": bootstrap}
-        super().__init__(settings=settings, parts=parts, **options)
+            made["bootstrap"] = BlockPart(bins, bootstrap)
+        own = {"groups": groups, "classwise": classwise, "bootstrap": bootstrap, "squares": squares}
+        names = None if parts is None else sorted(kept)
+        super().__init__(settings={**bins.settings(), **own, "parts": names}, parts=made, **options)
 
     def update(
         self, y_true: Any, y_prob: Any, *, sample_weight: Any = None, groups: Any = None, row: int | None = None
@@ -100,11 +109,20 @@ class Evaluation(Accumulator):
     def compute(self) -> EvaluationReport:
         """All figures of what was seen; see the report's ``descriptions``."""
         report = super().compute()
+        convention = self._settings["convention"] or "fastcal"
+        if not (self._settings["squares"] and {"scores", "reliability"} <= self._parts.keys()):
+            return EvaluationReport({**report, "convention": convention}, report.descriptions)
         means, n = self._parts["scores"].view(self.part_state("scores")).errors()
         bins = self._parts["reliability"].view(self.part_state("reliability")).sums
         found = self._figure(intervals(bins, means, n, LEVEL))
-        figures = {**report, "intervals": found, "convention": self._settings["convention"] or "fastcal"}
+        figures = {**report, "intervals": found, "convention": convention}
         return EvaluationReport(figures, {**report.descriptions, "intervals": f"Intervals at {LEVEL}."})
+
+
+def _names(parts: Any, known: Collection[str]) -> list[str]:
+    if isinstance(parts, str) or not isinstance(parts, Collection) or not parts or not set(parts) <= set(known):
+        raise ValueError(f"parts is {parts!r}; expected some of {', '.join(known)}")
+    return list(parts)
 
 
 def _row_number(row: Any) -> int:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
 
 from fastcal import kernels
 
@@ -62,7 +62,7 @@ class GroupReport:
             raise ValueError(f"name is {name!r}; expected one of {', '.join(self.lower)}")
         if not 0 < level < 1:
             raise ValueError(f"level is {level!r}; expected a number between 0 and 1")
-        z = float(ndtri(level))
+        z = NormalDist().inv_cdf(level)
         given = self.lower[name]
         if name == "error":
             share, n = given
@@ -181,7 +181,7 @@ class GroupPart(Part):
 
     def codes(self, rows: Rows) -> tuple[Array, Array]:
         """The slice of each row of a chunk, and the labels of all slices."""
-        assert rows.predictions.groups is not None  # noqa: S101 - Evaluation sees to that
+        assert rows.predictions.groups is not None
         return rows.predictions.groups.chunk(rows.start, rows.start + rows.n), rows.predictions.groups.labels
 
     def add(self, state: State, rows: Rows) -> None:
@@ -266,7 +266,9 @@ class GroupPart(Part):
 
     def restored(self, header: Any) -> State:
         """The labels from a header."""
-        plain = isinstance(header, list) and all(label is None or type(label) in (str, int, float, bool) for label in header)
+        plain = isinstance(header, list) and all(
+            label is None or type(label) in (str, int, float, bool) for label in header
+        )
         if not plain or ordered(header) != header or len({key(label) for label in header}) != len(header):
             raise ValueError("not a fastcal state: its groups are not what they should be")
         return {"labels": as_objects(header)}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
 
 from ..arrays import Array
 from . import binned
@@ -93,7 +93,7 @@ class Intervals:
 
 def around(mean: float, error: float, level: float, low: float = -math.inf, high: float = math.inf) -> Interval:
     """The normal interval, within [low, high]."""
-    half = float(ndtri((1 + level) / 2)) * error
+    half = NormalDist().inv_cdf((1 + level) / 2) * error
     return float(np.clip(mean - half, low, high)), float(np.clip(mean + half, low, high))
 
 

@@ -59,7 +59,7 @@ def _of_integers(values: Array) -> tuple[Array, Array]:
 
 
 def _of_labels(values: Array) -> tuple[Array, Array]:
-    numbers: dict[Hashable, int] = {}
+    numbers: dict[tuple[bool, Hashable], int] = {}
     items = values.tolist()
     for row, label in enumerate(items):
         if label != label:  # noqa: PLR0124 - NaN
@@ -68,13 +68,14 @@ def _of_labels(values: Array) -> tuple[Array, Array]:
             numbers.setdefault((type(label) is bool, label), len(numbers))
         except TypeError as error:
             raise TypeError(f"groups[{row}] is {label!r}, which cannot be hashed") from error
-    found = [label for _, label in numbers]  # type: ignore[misc]
+    found = [pair[1] for pair in numbers]
     labels = ordered(found)
     place = {(type(label) is bool, label): code for code, label in enumerate(labels)}
     return np.array([place[type(label) is bool, label] for label in items], np.int64), as_objects(labels)
 
 
 def key(label: Any) -> tuple[str, Any]:
+    """What labels are told apart by, and put in order: 1 and 1.0 are one label, 1 and True are two."""
     if label is None or isinstance(label, bool):
         return "", (label is not None, bool(label))
     if isinstance(label, int | float):
@@ -103,5 +104,3 @@ def as_objects(labels: Sequence[Any]) -> Array:
     for number, label in enumerate(labels):
         array[number] = label
     return array
-
-

@@ -128,7 +128,7 @@ class CellAccumulator(Mergeable):
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """Read a state; raises ValueError for bytes that are no state of this class, damaged or made up."""
-        settings, arrays = unpack(data, cls.__name__)
+        settings, arrays, _ = unpack(data, cls.__name__)
         accumulator = cls._made_with(settings)
         accumulator._take(arrays)
         return accumulator

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Unpack
 
 import numpy as np
@@ -133,7 +134,7 @@ def reliability(bins: Bins) -> ReliabilityCurve:
 class ReliabilityPart(Part):
     """Counts, outcomes and exact sums of confidence in bins, and of squared residuals unless they are not wanted."""
 
-    figures = figure
+    figures: Mapping[str, Any] = figure
     light = True
     optional = frozenset({"weighted_count", "weighted_pair"})
 
@@ -142,6 +143,8 @@ class ReliabilityPart(Part):
             raise ValueError(f"squares is {squares!r}; expected True or False")
         self.binning = binning
         self.squares = squares
+        if not squares:
+            self.figures = {name: one for name, one in figure.items() if "debiased" not in name}
         self.threshold = check_threshold(threshold)
 
     @property
@@ -230,8 +233,9 @@ class ReliabilityAccumulator(Accumulator):
     """Streaming reliability curve and calibration errors: 15 uniform bins (lo, hi], the first also with 0, by default.
 
     ``n_bins``, ``binning`` ("uniform" or edges from 0 to 1), ``closed`` ("right" or "left"), or ``convention``: bins as
-    another system has them; see :func:`fastcal.calibration_error`. ``threshold``: confidences above it count. ``squares=False`` keeps no squared residuals, which
-    the debiased figures and the curve's errors are made of, and takes two thirds of the time.
+    another system has them; see :func:`fastcal.calibration_error`. ``threshold``: confidences above it count.
+    ``squares=False`` keeps no squared residuals, which debiased figures and the curve's errors are made of, and takes
+    two thirds of the time.
 
     >>> import fastcal as fc
     >>> acc = fc.ReliabilityAccumulator(n_bins=2)

@@ -130,10 +130,9 @@ class ScorePart(Part):
                 state[f"{name}_sum"] = np.zeros((1, kernels.exact.N_LIMBS), np.int64)
         # ones and zeros in the dtype of the columns: no kernel is compiled for them alone
         values |= {"weight": np.ones_like(table[0]), "correct": correct.astype(table.dtype)}
-        infinite = [self._sum(state, f"weighted_{name}", values[name], weights) for name in ("nll", "brier", "entropy")][0]
-        state["counts"][INFINITE] += infinite
-        for name in ("weight", "correct"):
-            self._sum(state, f"weighted_{name}", values[name], weights)
+        for name in ("weight", "correct", *PLAIN):
+            infinite = self._sum(state, f"weighted_{name}", values[name], weights)
+            state["counts"][INFINITE] += infinite if name == "nll" else 0
         for name in SQUARED if self.squares else ():
             self._sum(state, name, values[name[:-1]], weights * weights)
 

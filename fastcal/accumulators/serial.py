@@ -12,7 +12,7 @@ import numpy as np
 from ..arrays import Array
 
 FORMAT = "fastcal-state"
-VERSION = 1
+VERSION = 2
 MAX_HEADER = 1 << 20
 
 
@@ -34,8 +34,8 @@ def pack(kind: str, settings: dict[str, Any], arrays: dict[str, Array]) -> bytes
     return line + b"\n" + payload
 
 
-def unpack(data: bytes, kind: str) -> tuple[dict[str, Any], dict[str, Array]]:
-    """Settings and arrays of :func:`pack`; ValueError for anything else."""
+def unpack(data: bytes, kind: str) -> tuple[dict[str, Any], dict[str, Array], int]:
+    """Settings and arrays of :func:`pack`, and the version that wrote them; ValueError for anything else."""
     line, newline, payload = bytes(data).partition(b"\n")
     try:
         header = json.loads(line) if newline and len(line) <= MAX_HEADER else None
@@ -43,8 +43,9 @@ def unpack(data: bytes, kind: str) -> tuple[dict[str, Any], dict[str, Array]]:
         header = None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise ValueError("not a fastcal state: no header")
-    if type(header.get("version")) is not int or header["version"] != VERSION:
-        raise ValueError(f"a fastcal state of version {header.get('version')!r}; this fastcal reads version {VERSION}")
+    version = header.get("version")
+    if type(version) is not int or not 1 <= version <= VERSION:
+        raise ValueError(f"a fastcal state of version {version!r}; this fastcal reads versions 1 to {VERSION}")
     if header.get("class") != kind:
         raise ValueError(f"a state of {header.get('class')!r}, not of {kind}")
     if header.get("sha256") != hashlib.sha256(payload).hexdigest():
@@ -63,7 +64,7 @@ def unpack(data: bytes, kind: str) -> tuple[dict[str, Any], dict[str, Array]]:
         offset += size
     if offset != len(payload):
         raise ValueError("not a fastcal state: bytes left over")
-    return settings, arrays
+    return settings, arrays, version
 
 
 def _entry(entry: Any) -> tuple[str, list[int]]:

@@ -6,7 +6,6 @@ import math
 from typing import NamedTuple, Unpack
 
 import numpy as np
-from scipy.special import ndtr
 
 from fastcal import kernels
 
@@ -80,7 +79,7 @@ class SpiegelhalterPart(Part):
         if not variance > 0:
             return SpiegelhalterTest(math.nan, math.nan)
         z = score / math.sqrt(variance)
-        return SpiegelhalterTest(z, float(2 * ndtr(-abs(z))))
+        return SpiegelhalterTest(z, math.erfc(abs(z) / math.sqrt(2)))
 
 
 class SpiegelhalterAccumulator(Accumulator):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .binning import CONFIDENCE, HITS, SUMS, WEIGHT, WEIGHT2, bin_index, clipped
+from .binning import CONFIDENCE, HITS, WEIGHT, WEIGHT2, bin_index, clipped
 from .jit import inner, kernel
 from .pairs import add_pair, add_product, in_units
 

@@ -1,4 +1,4 @@
-"""Sums of rows by group: scores in a window of exact digits, weighted ones in pairs; and which block a row belongs to."""
+"""Sums of rows by group: scores in a window of exact digits, weighted ones in pairs; and the block of a row."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST = 2.0**90
 _UNIT = 2.0**60
 SHIFT = np.int64(22)  # of 2^-60 within the first limb
 _LOW_BITS = np.int64(0xFFFFFFFF)
-# Pairs of a group: weight, correct, nll, brier, entropy; then squared weights, times correct, nll, nll^2, brier, brier^2.
+# Pairs of a group: weight, correct, nll, brier, entropy; squared weights, times correct, nll, nll^2, brier, brier^2.
 PAIRS = 11
 
 

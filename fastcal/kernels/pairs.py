@@ -1,7 +1,7 @@
 """Sums of floats in two parts, high and low: 106 bits, in which sums with integer weights are exact.
 
-The high part is the sum rounded to float64, the low part what that lost: a sum has one representation only. Numbers that
-are multiples of 2^-62 and add up to less than 2^40 are added exactly, so that their sums have the same bits in any
+The high part is the sum rounded to float64, the low part what that lost: a sum has one representation only. Numbers
+that are multiples of 2^-62 and add up to less than 2^40 are added exactly, so that their sums have the same bits in any
 order; others agree to 1e-30.
 """
 

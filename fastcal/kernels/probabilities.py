@@ -150,13 +150,13 @@ def binary_light(probs, labels, tolerance, hits, faults):
     for i in range(probs.shape[0]):
         p = np.float64(probs[i])
         y = labels[i]
-        n_nan += np.int64(p != p)
+        n_nan += np.int64(np.isnan(p))
         n_bad += np.int64((p > high) | (p < low) | ((y != 0) & (y != 1)))
         hits[i] = np.uint8(y & 1)
     if n_nan + n_bad > 0:
         for i in range(probs.shape[0]):
             p = np.float64(probs[i])
-            if p != p and i < faults[FIRST_NAN]:
+            if np.isnan(p) and i < faults[FIRST_NAN]:
                 faults[FIRST_NAN] = i
             if (p > high or p < low or labels[i] < 0 or labels[i] > 1) and i < faults[FIRST_BAD]:
                 faults[FIRST_BAD] = i

@@ -19,7 +19,7 @@ def add(confidence, outcome, sums):
     low, high, variance_low, variance_high = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
     for i in range(confidence.shape[0]):
         given = np.float64(confidence[i])
-        known = given == given
+        known = not np.isnan(given)
         p = clipped(given, 0.0, 1.0)
         slope = 1.0 - 2.0 * p
         z = (np.float64(outcome[i]) - p) * slope if known else 0.0

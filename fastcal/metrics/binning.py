@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..accumulators.order import OrderPart
 from ..accumulators.reliability import Bins, ReliabilityPart
 from ..accumulators.rows import Rows
 from ..accumulators.state import State
-from ..arrays import Array, Column, DataError, array_of
+from ..arrays import Array, Column, DataError, NanPolicy, array_of
 from ..ordered.quantiles import quantiles
 from .softmax import softmax
 
@@ -38,7 +39,7 @@ class Question:
     threshold: float = 0.0
     from_logits: bool = False
     sample_weight: Any = None
-    nan_policy: str = "raise"
+    nan_policy: NanPolicy = "raise"
     n_threads: int | None = None
     squares: bool = False
     undefined: bool = field(default=False, init=False)  # rows with NaN under nan_policy="propagate"
@@ -174,13 +175,14 @@ class Question:
     def _gathered(self, collected: list[tuple[int, Array]]) -> Array:
         """Fill ``collected`` with the confidences of chunks; returns which rows are no NaN."""
         self.seen({"confidences": _Confidences(collected)})
-        return ~np.isnan(np.concatenate([values for _, values in sorted(collected, key=lambda one: one[0])]))
+        values = [values for _, values in sorted(collected, key=lambda one: one[0])]
+        return np.asarray(~np.isnan(np.concatenate(values)))
 
 
 class _Confidences(Part):
     """Keeps nothing, and hands on the confidences of every chunk with its first row."""
 
-    figures: Any = {}
+    figures: Any = MappingProxyType({})
     light = True
 
     def __init__(self, collected: list[tuple[int, Array]]) -> None:

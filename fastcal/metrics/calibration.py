@@ -8,7 +8,7 @@ the label and the confidence P(y = 1); for (N, K) scores the outcome is whether 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, NamedTuple, Unpack
+from typing import Any, Literal, NamedTuple, Unpack, cast
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from ..accumulators.curve import ReliabilityCurve
 from ..arrays import DataError
 from .binning import Question
 from .canonical import canonical_error
-from .one_shot import BinOptions, Options
+from .one_shot import BinOptions, ErrorOptions, Options
 from .scoring import brier_score
 
 Norm = Literal["l1", "l2", "max"]
@@ -76,7 +76,7 @@ def calibration_error(
     if question.undefined:
         return math.nan
     if norm == "l2" and not squared:
-        return math.sqrt(max(value, 0.0)) if value == value else value
+        return value if math.isnan(value) else math.sqrt(max(value, 0.0))
     return value
 
 
@@ -119,7 +119,7 @@ def _canonical(question: Question, norm: Norm, *, squared: bool, debiased: bool)
     )
 
 
-def ece(y_true: Any, y_prob: Any, **options: Unpack[BinOptions]) -> float:
+def ece(y_true: Any, y_prob: Any, **options: Unpack[ErrorOptions]) -> float:
     """Expected calibration error: sum_b w_b |acc_b - conf_b| over bins of confidence (Guo et al. 2017, eq. 3).
 
     Arguments and options as in :func:`calibration_error`.
@@ -131,7 +131,7 @@ def ece(y_true: Any, y_prob: Any, **options: Unpack[BinOptions]) -> float:
     return calibration_error(y_true, y_prob, norm="l1", **options)
 
 
-def mce(y_true: Any, y_prob: Any, **options: Unpack[BinOptions]) -> float:
+def mce(y_true: Any, y_prob: Any, **options: Unpack[ErrorOptions]) -> float:
     """Maximum calibration error: max_b |acc_b - conf_b| over occupied bins (Guo et al. 2017, eq. 5).
 
     Arguments and options as in :func:`calibration_error`.
@@ -143,7 +143,7 @@ def mce(y_true: Any, y_prob: Any, **options: Unpack[BinOptions]) -> float:
     return calibration_error(y_true, y_prob, norm="max", **options)
 
 
-def rmsce(y_true: Any, y_prob: Any, **options: Unpack[BinOptions]) -> float:
+def rmsce(y_true: Any, y_prob: Any, **options: Unpack[ErrorOptions]) -> float:
     """Root mean square calibration error: sqrt(sum_b w_b (acc_b - conf_b)^2) (Kumar, Liang, Ma 2019).
 
     Arguments and options as in :func:`calibration_error`. It is not debiased.
@@ -155,7 +155,7 @@ def rmsce(y_true: Any, y_prob: Any, **options: Unpack[BinOptions]) -> float:
     return calibration_error(y_true, y_prob, norm="l2", **options)
 
 
-def adaptive_ece(y_true: Any, y_prob: Any, **options: Unpack[BinOptions]) -> float:
+def adaptive_ece(y_true: Any, y_prob: Any, **options: Unpack[ErrorOptions]) -> float:
     """ECE over bins of equal mass: edges are quantiles of the confidences (Nixon et al. 2019; Nguyen, O'Connor 2015).
 
     Arguments and options as in :func:`calibration_error`. Equal confidences stay together, so that there may be fewer
@@ -165,10 +165,10 @@ def adaptive_ece(y_true: Any, y_prob: Any, **options: Unpack[BinOptions]) -> flo
     >>> fc.adaptive_ece([0, 1, 1, 1], [0.25, 0.25, 0.75, 0.75], n_bins=2)
     0.25
     """
-    return calibration_error(y_true, y_prob, **{**options, "binning": "quantile"})
+    return calibration_error(y_true, y_prob, **_fixed("adaptive_ece", options, binning="quantile"))
 
 
-def classwise_ece(y_true: Any, y_prob: Any, **options: Unpack[BinOptions]) -> float:
+def classwise_ece(y_true: Any, y_prob: Any, **options: Unpack[ErrorOptions]) -> float:
     """Mean over classes of the ECE of p_k as a prediction of [y = k] (Kull et al. 2019; SCE of Nixon et al. 2019).
 
     Arguments and options as in :func:`calibration_error`; :class:`ClasswiseAccumulator` gives the error of each class.
@@ -177,21 +177,29 @@ def classwise_ece(y_true: Any, y_prob: Any, **options: Unpack[BinOptions]) -> fl
     >>> fc.classwise_ece([0, 1], [[0.75, 0.25], [0.25, 0.75]], n_bins=2)
     0.25
     """
-    return calibration_error(y_true, y_prob, **{**options, "target": "class-wise"})
+    return calibration_error(y_true, y_prob, **_fixed("classwise_ece", options, target="class-wise"))
 
 
-def tace(y_true: Any, y_prob: Any, *, threshold: float = 0.01, **options: Unpack[BinOptions]) -> float:
+def tace(y_true: Any, y_prob: Any, **options: Unpack[ErrorOptions]) -> float:
     """Thresholded adaptive calibration error: class-wise, equal-mass bins of the p_k above ``threshold`` (Nixon 2019).
 
-    Mean over classes, each over the rows that count; a class without any is 0. Arguments and options as in
-    :func:`calibration_error`.
+    ``threshold``, 0.01 by default. Mean over classes, each over the rows that count; a class without any is 0.
+    Arguments and options as in :func:`calibration_error`.
 
     >>> import fastcal as fc
     >>> fc.tace([0, 1], [[0.75, 0.25], [0.25, 0.75]], n_bins=2)
     0.25
     """
-    quantile: BinOptions = {**options, "binning": "quantile", "target": "class-wise", "threshold": threshold}
-    return calibration_error(y_true, y_prob, **quantile)
+    options.setdefault("threshold", 0.01)
+    return calibration_error(y_true, y_prob, **_fixed("tace", options, binning="quantile", target="class-wise"))
+
+
+def _fixed(name: str, options: ErrorOptions, **own: Any) -> ErrorOptions:
+    """Options with those that a short name stands for; raises TypeError where they are given as well."""
+    for key, value in own.items():
+        if key in options:
+            raise TypeError(f"{name} is calibration_error with {key}={value!r}; it takes no {key}")
+    return cast(ErrorOptions, {**options, **own})
 
 
 def signed_calibration_error(y_true: Any, y_prob: Any, **options: Unpack[BinOptions]) -> float:
@@ -261,9 +269,13 @@ def brier_decomposition(y_true: Any, y_prob: Any, **options: Unpack[BinOptions])
         raise ValueError("target='canonical' has no such decomposition")
     if question.target == "class-wise":
         bins = question.classes()
-        plain: Options = {"from_logits": question.from_logits, "sample_weight": question.sample_weight}
-        policy: Options = {"nan_policy": question.nan_policy, "n_threads": question.n_threads}  # type: ignore[typeddict-item]
-        brier = brier_score(question.y_true, question.y_prob, **plain, **policy)
+        plain: Options = {
+            "from_logits": question.from_logits,
+            "sample_weight": question.sample_weight,
+            "nan_policy": question.nan_policy,
+            "n_threads": question.n_threads,
+        }
+        brier = brier_score(question.y_true, question.y_prob, **plain)
         brier *= 2 if question.y_prob.ndim == 1 else 1
     else:
         bins = question.bins().sums

@@ -142,7 +142,11 @@ def _as_figure(name: str, options: dict[str, Any]) -> tuple[dict[str, Any], str]
 
 def _is_blocked(options: dict[str, Any]) -> bool:
     quantile = isinstance(options.get("binning", "uniform"), str) and options.get("binning") == "quantile"
-    return options.get("target", "auto") in ("auto", "positive", "top-label") and not options.get("threshold") and not quantile
+    return (
+        options.get("target", "auto") in ("auto", "positive", "top-label")
+        and not options.get("threshold")
+        and not quantile
+    )
 
 
 def _question(y_true: Any, y_prob: Any, options: dict[str, Any]) -> Question:
@@ -168,7 +172,7 @@ def _normal(name: str, question: Question, level: float) -> ConfidenceInterval:
         raise ValueError("a normal interval of ECE needs every bin's gap to exceed 3 standard errors; here it does not")
     if seen.compute()["n_nan"] and question.nan_policy == "propagate":
         return ConfidenceInterval(math.nan, math.nan, math.nan, "normal")
-    return ConfidenceInterval(value, *found, "normal")
+    return ConfidenceInterval(value, found[0], found[1], "normal")
 
 
 def _by_blocks(name: str, question: Question, level: float, n_resamples: int, seed: int) -> ConfidenceInterval:
@@ -178,11 +182,19 @@ def _by_blocks(name: str, question: Question, level: float, n_resamples: int, se
     estimate = float(blocks.whole()[name])
     if seen.compute()["n_nan"] and question.nan_policy == "propagate":
         return ConfidenceInterval(math.nan, math.nan, math.nan, "bootstrap")
-    return ConfidenceInterval(estimate, *basic(name, estimate, blocks.resampled(n_resamples, seed)[name], level), "bootstrap")
+    return ConfidenceInterval(
+        estimate, *basic(name, estimate, blocks.resampled(n_resamples, seed)[name], level), "bootstrap"
+    )
 
 
 def _by_rows(
-    metric: Callable[..., float], y_true: Any, y_prob: Any, level: float, n_resamples: int, seed: int, options: dict[str, Any]
+    metric: Callable[..., float],
+    y_true: Any,
+    y_prob: Any,
+    level: float,
+    n_resamples: int,
+    seed: int,
+    options: dict[str, Any],
 ) -> ConfidenceInterval:
     labels, scores = array_of("y_true", y_true), array_of("y_prob", y_prob)
     weights = options.pop("sample_weight", None)

@@ -28,6 +28,13 @@ class BinOptions(Options, total=False):
     threshold: float
 
 
+class ErrorOptions(BinOptions, total=False):
+    """Options of an error over bins."""
+
+    debiased: bool
+    squared: bool
+
+
 def one_shot(accumulator: type[Accumulator], figure: str, y_true: Any, y_prob: Any, options: Options) -> Any:
     """One figure of one accumulator over one array. Raises DataError for no rows: their mean does not exist."""
     settings: dict[str, Any] = {**options}

@@ -1,4 +1,4 @@
-"""Order statistics of a column without sorting it: rows are counted in cells, and only the cells asked for are sorted."""
+"""Order statistics of a column without sorting it: rows are counted in cells, and only cells asked for are sorted."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def order_statistics(column: Column, ranks: Array, n_threads: int | None) -> Arr
     # Values of the cells that were not picked are all that is missing before a rank.
     missing = np.cumsum(np.where(wanted, 0, counts))[np.searchsorted(after, ranks, side="right")]
     values = np.sort(np.concatenate(found))
-    return values[ranks - missing].astype(np.float64)
+    return np.asarray(values[ranks - missing], np.float64)
 
 
 def quantiles(column: Column, shares: Array, n_threads: int | None) -> Array:
@@ -58,4 +58,4 @@ def quantiles(column: Column, shares: Array, n_threads: int | None) -> Array:
     ahead = np.minimum(rank + 1, len(column.values) - 1)
     low, high = order_statistics(column, np.concatenate([rank, ahead]), n_threads).reshape(2, -1)
     share, width = place - rank, high - low
-    return np.where(share < 0.5, low + width * share, high - width * (1 - share))
+    return np.asarray(np.where(share < 0.5, low + width * share, high - width * (1 - share)))
