@@ -85,13 +85,17 @@ def rows(trial: Trial, kind: str = "rows") -> tuple[np.ndarray, np.ndarray]:
 
 
 def errors(trial: Trial) -> dict[str, Call]:
-    """ECE of confidences, and the peers of the table of comparisons."""
+    """ECE of confidences, and the peers of the table of comparisons.
+
+    torchmetrics is compared on some rows only: its float32 counts stop at 2^24, which peaked scores reach in one bin.
+    """
     y, p = confidences(trial)
     found: dict[str, Call] = {"fastcal": lambda: fc.ece(y, p)}
     for name in ECE_AIMS:
         peer = CALIBRATION_ERRORS["l1"][name]
         found[name] = partial(peer.compute, y, p, None)
-        assert_same(fc.ece(y, p), found[name](), peer.tolerance_for(p))
+        some = slice(1_000_000 if name == "torchmetrics" else None)
+        assert_same(fc.ece(y[some], p[some]), peer.compute(y[some], p[some], None), peer.tolerance_for(p[some]))
     return found
 
 

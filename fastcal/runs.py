@@ -20,11 +20,13 @@ def evaluate(
     """
     for dump in dumps:
         rows = 0
-        names = {"y_true": dump.roles.labels, "y_prob": dump.roles.scores, "sample_weight": dump.roles.weights}
+        roles = dump.roles
+        names = {"y_true": roles.labels, "y_prob": roles.scores, "sample_weight": roles.weights, "groups": roles.groups}
         with closing(dump.batches()) as batches:
             for batch in batches:
                 try:
-                    accumulator.update(batch.labels, batch.scores, sample_weight=batch.weights)
+                    more = {} if batch.groups is None else {"groups": batch.groups}
+                    accumulator.update(batch.labels, batch.scores, sample_weight=batch.weights, **more)
                 except DataError as error:
                     located = error.located(names[error.argument] or error.argument, rows)
                     raise DumpError(f"{dump.name}: {located}") from error

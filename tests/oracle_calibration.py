@@ -237,7 +237,7 @@ def signed_calibration_error(y_true, y_prob, **options):
 
 
 def if_calibrated(y, p, weights=None):
-    """ECE to expect of a calibrated model: sum_b w_b sqrt(2 v_b / pi), v_b = conf_b (1 - conf_b) sum w^2 / (sum w)^2."""
+    """ECE to expect if calibrated: sum_b w_b sqrt(2 v_b / pi), v_b = conf_b (1 - conf_b) sum w^2 / (sum w)^2."""
     bins = [rows for rows in bins_of(y, p, weights=weights) if rows]
     total = math.fsum(weight(rows) for rows in bins)
     spread = [confidence(rows) * (1 - confidence(rows)) * concentration(rows) for rows in bins]

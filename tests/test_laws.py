@@ -17,7 +17,38 @@ import fastcal as fc
 from fastcal import engine
 from fastcal.accumulators import rows as chunking
 
-ACCUMULATORS = [fc.Evaluation, fc.ReliabilityAccumulator, fc.ScoreAccumulator]
+ACCUMULATORS = [
+    fc.Evaluation,
+    fc.ReliabilityAccumulator,
+    fc.ScoreAccumulator,
+    fc.ClasswiseAccumulator,
+    fc.OrderAccumulator,
+    fc.SmoothAccumulator,
+    fc.SpiegelhalterAccumulator,
+]
+
+# Figures of which an integer weight is no repeated row: it says that a row counts for more, not that there are more.
+OF_SAMPLES = {
+    "ece_debiased",
+    "squared_ce_debiased",
+    "rmsce_debiased",
+    "ece_if_calibrated",
+    "spiegelhalter_z",
+    "spiegelhalter_p",
+    "adaptive_ece",
+    "sweep_ece",
+}
+
+
+def assert_same_state(ours, whole, drawn: Rows):
+    """The same bytes; with real weights, whose sums are rounded to 106 bits, the same figures to 1e-12."""
+    if drawn.weights is None or drawn.weights.dtype.kind == "i":
+        assert ours.to_bytes() == whole.to_bytes()
+        return
+    assert ours.compute()["n"] == whole.compute()["n"]
+    for name, value in whole.compute().items():
+        if isinstance(value, float):
+            assert ours.compute()[name] == pytest.approx(value, rel=1e-12, abs=1e-12, nan_ok=True), name
 
 
 def seen(kind, data: Rows, index=slice(None), **options):
@@ -32,28 +63,28 @@ def test_merge_of_parts_in_any_order_has_the_bytes_of_the_whole(kind, data):
     bounds = data.draw(cuts(len(drawn)))
     parts = [seen(kind, drawn, slice(a, b)) for a, b in pairwise(bounds)]
     order = data.draw(st.permutations(range(len(parts))))
-    whole = seen(kind, drawn).to_bytes()
-    assert sum(parts[i] for i in order).to_bytes() == whole
+    whole = seen(kind, drawn)
+    assert_same_state(sum(parts[i] for i in order), whole, drawn)
     left_to_right = kind(from_logits=drawn.from_logits)
     for i in order:
         left_to_right.merge(parts[i])
-    assert left_to_right.to_bytes() == whole
+    assert_same_state(left_to_right, whole, drawn)
     # associative: any bracketing
     middle = data.draw(st.integers(0, len(parts)))
     empty = kind(from_logits=drawn.from_logits)
-    assert (sum(parts[:middle], empty) + sum(parts[middle:], empty)).to_bytes() == whole
+    assert_same_state(sum(parts[:middle], empty) + sum(parts[middle:], empty), whole, drawn)
 
 
 @given(rows(), st.data())
 def test_updates_one_by_one_or_permuted_give_the_same_bytes(drawn, data):
-    whole = seen(fc.Evaluation, drawn).to_bytes()
+    whole = seen(fc.Evaluation, drawn)
     one_by_one = fc.Evaluation(from_logits=drawn.from_logits)
     for i in range(len(drawn)):
         labels, scores, weights = drawn.part(slice(i, i + 1))
         one_by_one.update(labels, scores, sample_weight=weights)
-    assert one_by_one.to_bytes() == whole
+    assert_same_state(one_by_one, whole, drawn)
     order = np.random.default_rng(data.draw(st.integers(0, 99))).permutation(len(drawn))
-    assert seen(fc.Evaluation, drawn, order).to_bytes() == whole
+    assert_same_state(seen(fc.Evaluation, drawn, order), whole, drawn)
 
 
 @given(rows())
@@ -80,7 +111,7 @@ def test_weights_of_one_change_no_figure(drawn):
     ones.update(drawn.labels, drawn.scores, sample_weight=np.ones(len(drawn)))
     for name, value in ones.compute().items():
         if isinstance(value, float):
-            assert value == pytest.approx(plain[name], rel=1e-14, abs=1e-17, nan_ok=True), name
+            assert value == pytest.approx(plain[name], rel=1e-12, abs=1e-15, nan_ok=True), name
 
 
 @given(rows(weighted=False, max_rows=40), st.integers(0, 99))
@@ -93,8 +124,8 @@ def test_an_integer_weight_is_a_repeated_row(drawn, seed):
     repeated.update(np.repeat(drawn.labels, weights), np.repeat(drawn.scores, weights, axis=0))
     expected = repeated.compute()
     for name, value in weighted.compute().items():
-        if isinstance(value, float):
-            assert value == pytest.approx(expected[name], rel=1e-13, abs=1e-16, nan_ok=True), name
+        if isinstance(value, float) and name not in OF_SAMPLES:
+            assert value == pytest.approx(expected[name], rel=1e-12, abs=1e-15, nan_ok=True), name
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ def test_the_integral_at_a_bandwidth_is_within_the_bound_of_its_definition(kerne
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @given(scored(max_rows=8))
-def test_the_fixed_point_is_within_the_bound_of_bisection(kernel, rows):
+def test_the_fixed_point_is_within_the_bound_of_its_definition(kernel, rows):
     y, p = rows
     found = fc.smooth_ece(y, p, kernel=kernel)
     least = smooth.GRIDS[kernel].least
@@ -337,6 +337,7 @@ def test_states_that_contradict_themselves_are_refused():
         (lambda s: math.exp(-s), 0.567143290409784),
         (lambda s: 1e-3 / math.sqrt(s), 0.01),
         (lambda s: 0.9 if s < 0.2 else 0.1, 0.2),  # a step, which has no fixed point but the step itself
+        (lambda s: 0.9 if s < 1e-3 else 0.0, 1e-3),
         (lambda s: math.exp(-((s / 1e-3) ** 2) / 2), None),
     ],
 )

@@ -276,6 +276,8 @@ class Accumulator(Mergeable):
         accumulator._columns = columns
         if not isinstance(headers, dict) or not headers.keys() <= accumulator._parts.keys():
             raise ValueError("not a fastcal state: its headers are none of ours")
+        if headers and columns is None:
+            raise ValueError("not a fastcal state: headers without rows")
         for name, header in headers.items():
             accumulator._states[name] |= accumulator._parts[name].restored(header)
         accumulator._take(arrays)

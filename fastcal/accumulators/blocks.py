@@ -27,6 +27,7 @@ LABELS = as_objects(list(range(BLOCKS)))
 # What a figure can be, so that no interval leaves it.
 WITHIN_ONE = ("accuracy", "confidence", "ece", "mce", "rmsce", "overconfidence", "underconfidence", "rmsce_debiased")
 FROM_ZERO = ("nll", "brier", "entropy", "ece_if_calibrated")
+PLAIN = {"ece_debiased": "ece", "rmsce_debiased": "rmsce", "squared_ce_debiased": "rmsce"}
 LEFT_OUT = ("n", "weight", "n_zero_probability", "ece_if_calibrated")
 
 
@@ -48,24 +49,31 @@ class Blocks:
         return figures_of(self.bins.each(lambda one: one.sum(axis=0)), self.counts.sum(axis=0), self.sums.sum(axis=0))
 
     def intervals(self, level: float, n_resamples: int, seed: int) -> dict[str, Interval]:
-        """Basic bootstrap intervals (Davison and Hinkley 1997, 5.2): 2 estimate - quantiles, which takes bias away."""
+        """Basic bootstrap intervals of every figure."""
         found, whole = self.resampled(n_resamples, seed), self.whole()
-        return {
-            name: basic(name, float(whole[name]), values, level)
-            for name, values in found.items()
-            if name not in LEFT_OUT
-        }
+        return {name: interval(name, whole, values, level) for name, values in found.items() if name not in LEFT_OUT}
 
 
-def basic(name: str, estimate: float, values: Array, level: float) -> Interval:
-    """The basic bootstrap interval of an estimate, within what the figure can be."""
+def interval(name: str, whole: dict[str, Array], values: Array, level: float) -> Interval:
+    """The basic interval of a figure. A debiased one of resampled rows estimates the plain one of the rows."""
+    plain = whole[PLAIN[name]] if name in PLAIN else whole[name]
+    truth = plain**2 if name == "squared_ce_debiased" else plain
+    return basic(name, float(whole[name]), values, level, float(truth))
+
+
+def basic(name: str, estimate: float, values: Array, level: float, truth: float | None = None) -> Interval:
+    """The basic bootstrap interval (Davison and Hinkley 1997, 5.2), within what the figure can be.
+
+    How far resampled estimates are from their ``truth``, by default the estimate itself, says how far that is from its
+    own: estimate - (quantiles - truth).
+    """
     values = values[np.isfinite(values)]
     if not len(values) or not math.isfinite(estimate):
         return math.nan, math.nan
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2]) - (estimate if truth is None else truth)
     least = 0.0 if name in WITHIN_ONE or name in FROM_ZERO else -math.inf
     most = 1.0 if name in WITHIN_ONE else math.inf
-    return tuple(float(np.clip(2 * estimate - end, least, most)) for end in (high, low))  # type: ignore[return-value]
+    return float(np.clip(estimate - high, least, most)), float(np.clip(estimate - low, least, most))
 
 
 @figure
@@ -117,6 +125,10 @@ class BlockPart(GroupPart):
     def header(self, state: State) -> Any:
         """Nothing."""
         return None
+
+    def restored(self, header: Any) -> State:
+        """Nothing: blocks have no labels."""
+        raise ValueError("not a fastcal state: blocks with labels")
 
     def view(self, state: State) -> Any:
         """See :meth:`Part.view`."""

@@ -104,18 +104,12 @@ class ClasswisePart(Part):
         return max(n_columns, 2) * self.binning.size <= self.most_cells
 
     def start(self, n_columns: int) -> State:
-        """Words, taken away by :meth:`_flush`."""
+        """Words; see kernels/classwise.py."""
         if not self.is_kept(n_columns):
             return {}
-        k, size = n_columns or 2, self.binning.size
-        return {
-            **self.empty(n_columns),
-            "totals": np.zeros(k, np.int64),
-            "cells": np.zeros((k, size, kernels.classwise.WORDS), np.int64),
-            "cell_hits": np.zeros((k, size), np.int64),
-            "labels": np.zeros(k, np.int64),
-            "rows": np.zeros(1, np.int64),
-        }
+        k, size, words = n_columns or 2, self.binning.size, kernels.classwise.WORDS
+        shapes = {"sums": (k,), "totals": (k, words), "cells": (k, size, words), "hits": (k, size)}
+        return {name: np.zeros(shape, np.int64) for name, shape in shapes.items()}
 
     def shapes(self, n_columns: int) -> dict[str, tuple[int, ...]]:
         """See :meth:`Part.shapes`."""
@@ -133,27 +127,17 @@ class ClasswisePart(Part):
         lookup = self.binning.lookup(rows.given_dtype)
         if rows.weights is not None:
             if "weighted_count" not in state:
-                state["weighted_count"] = np.zeros_like(state["count"])
-                state["weighted_pair"] = np.zeros((*state["count"].shape, kernels.binning.SUMS, 2))
+                state["weighted_count"] = np.zeros_like(state["hits"])
+                state["weighted_pair"] = np.zeros((*state["hits"].shape, kernels.binning.SUMS, 2))
             sums = state["weighted_count"], state["weighted_pair"]
             least = self.threshold or -np.inf
             kernels.classwise.add_weighted(
                 probs, rows.labels, confidence, rows.weights, least, *lookup.arguments, *sums
             )
             return
-        words = state["totals"], state["cells"], state["cell_hits"]
+        words = state["sums"], state["totals"], state["cells"], state["hits"]
         first = self._first(lookup.cuts, probs.dtype)
-        for start in range(0, len(probs), kernels.classwise.MOST_ROWS):
-            part = slice(start, start + kernels.classwise.MOST_ROWS)
-            if state["rows"][0] + len(probs[part]) > kernels.classwise.MOST_ROWS:
-                self._flush(state)
-            labels = rows.labels[part]
-            state["rows"] += kernels.classwise.add(
-                probs[part], labels, confidence[part], first, *lookup.arguments, *words
-            )
-            if not self.threshold:
-                known = labels[~np.isnan(confidence[part])]
-                state["labels"] += np.bincount(known, minlength=len(state["labels"]))
+        kernels.classwise.add(probs, rows.labels, confidence, first, *lookup.arguments, *words)
 
     def _first(self, cuts: Array, dtype: np.dtype[Any]) -> Any:
         """What goes to its bin is above this, in the dtype of the probabilities: rounded down, no other is above it."""
@@ -161,31 +145,23 @@ class ClasswisePart(Part):
         first = dtype.type(exact)
         return first if float(first) <= exact else np.nextafter(first, dtype.type(-1))
 
-    def _flush(self, state: State) -> None:
-        """From words to digits."""
-        cells, hits = state["cells"], state["cell_hits"]
-        if not self.threshold:  # the first bin is what is left
-            cells[:, 0, kernels.classwise.COUNT] += state["rows"] - cells[..., kernels.classwise.COUNT].sum(axis=1)
-            cells[:, 0, kernels.classwise.SUM] += state["totals"] - cells[..., kernels.classwise.SUM].sum(axis=1)
-            hits[:, 0] += state["labels"] - hits.sum(axis=1)
-        state["count"] += cells[..., kernels.classwise.COUNT]
-        state["hits"] += hits
-        shift = UNIT_BITS - kernels.classwise.SCALE_BITS
-        sums, digits = cells[..., kernels.classwise.SUM], state["confidence_signed_sum"]
-        low = 32 - shift
-        digits[..., 0] += (sums & ((1 << low) - 1)) << shift
-        digits[..., 1] += sums >> low
-        kernels.exact.carry(digits.reshape(-1, 3))
-        for name in ("totals", "cells", "cell_hits", "labels", "rows"):
-            state[name][...] = 0
-
     def collect(self, state: State) -> State:
-        """Digits and pairs."""
+        """From words to digits, and the first bin from what the others leave."""
         if not state:
             return {}
-        self._flush(state)
-        names = ["count", "hits", "confidence_signed_sum"]
-        collected = {name: state[name] for name in names}
+        names, hits = kernels.classwise, state["hits"]
+        cells, totals = state["cells"], state["totals"]
+        if not self.threshold:
+            n_labels = totals[:, names.COUNT].copy()
+            totals[:, names.COUNT] = n_labels.sum()
+            cells[:, 0] += totals - cells.sum(axis=1)
+            hits[:, 0] += n_labels - hits.sum(axis=1)
+        shift = UNIT_BITS - names.SCALE_BITS
+        digits = np.stack([cells[..., names.LOW], cells[..., names.HIGH], 0 * hits], axis=-1)
+        kernels.exact.carry(digits.reshape(-1, 3))
+        digits <<= shift
+        kernels.exact.carry(digits.reshape(-1, 3))
+        collected = {"count": cells[..., names.COUNT].copy(), "hits": hits, "confidence_signed_sum": digits}
         if "weighted_count" in state:
             collected |= {"weighted_count": state["weighted_count"]}
             collected |= {"weighted_pair": state["weighted_pair"].view(np.int64)}

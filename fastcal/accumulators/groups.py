@@ -18,7 +18,7 @@ from .binned import Binned, quotient
 from .bins import Binning
 from .curve import wilson
 from .intervals import deviation, squared_error_deviation
-from .labels import as_objects, key, ordered, united
+from .labels import as_objects, key, ordered, plain, united
 from .reliability import unpacked
 from .rows import Rows
 from .state import FLOAT_BITS, Figures, State, added_pairs, carry
@@ -72,7 +72,8 @@ class GroupReport:
             bound = mean - z * deviation
             if name == "rmsce":
                 bound = np.sign(bound) * np.sqrt(abs(bound))
-        return np.where(np.isnan(bound), -math.inf, bound)
+        bound = np.where(np.isnan(bound), -math.inf, bound)
+        return np.where(np.isposinf(self.figures["nll"]), math.inf, bound) if name == "nll" else bound
 
     def worst(self, name: str = "rmsce", n: int = 10, *, level: float = 0.95) -> list[dict[str, Any]]:
         """The slices of the highest lower bounds, each with its label, rows, figure and bound."""
@@ -260,16 +261,16 @@ class GroupPart(Part):
         if labels is None:
             return None
         for label in labels:
-            if not (label is None or isinstance(label, str | int | float)):
-                raise TypeError(f"group {label!r} cannot be written to bytes: it is no text and no number")
+            finite = not isinstance(label, float) or math.isfinite(label)
+            if not (label is None or (isinstance(label, str | int | float) and finite)):
+                raise TypeError(f"group {label!r} cannot be written to bytes: it is no text and no finite number")
         return labels.tolist()
 
     def restored(self, header: Any) -> State:
         """The labels from a header."""
-        plain = isinstance(header, list) and all(
-            label is None or type(label) in (str, int, float, bool) for label in header
-        )
-        if not plain or ordered(header) != header or len({key(label) for label in header}) != len(header):
+        kinds = (str, int, float, bool)
+        known = isinstance(header, list) and all(label is None or type(label) in kinds for label in header)
+        if not known or ordered(header) != header or len({key(plain(label)) for label in header}) != len(header):
             raise ValueError("not a fastcal state: its groups are not what they should be")
         return {"labels": as_objects(header)}
 
@@ -283,10 +284,10 @@ class GroupPart(Part):
         bins = bins.of((..., np.setdiff1d(np.arange(self.binning.size), self.binning.left_out)))
         names, counts = kernels.grouped, state["counts"]
         scores = windows(state["score_sum"])
-        plain = [counts[:, names.ROWS], counts[:, names.CORRECT], *scores[:, :3].T]
+        means = [counts[:, names.ROWS], counts[:, names.CORRECT], *scores[:, :3].T]
         squares = [counts[:, names.ROWS], counts[:, names.CORRECT]]
         squares += [scores[:, k] for k in (names.NLL, names.NLL_SQUARE, names.BRIER, names.BRIER_SQUARE)]
-        sums = np.stack([one.astype(np.float64) for one in plain + squares], axis=1)
+        sums = np.stack([one.astype(np.float64) for one in means + squares], axis=1)
         if "score_pair" in state:
             counts = counts + state["weighted_counts"]
             sums = sums + state["score_pair"].view(np.float64).sum(axis=-1)

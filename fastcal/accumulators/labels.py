@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, DataError
+from ..arrays import Array, DataError, unmasked
 
 # Integer codes in a range up to this are looked up in a table of it; others are sorted.
 MOST_CODES = 1 << 22
@@ -28,74 +29,106 @@ class GroupColumn:
     @classmethod
     def of(cls, given: Any, lead: tuple[int, ...]) -> GroupColumn:
         """Of integers, or of labels that can be told apart by hashing; raises DataError, or TypeError."""
-        values = given if isinstance(given, np.ndarray) else np.asarray(given, None if _is_plain(given) else object)
+        values = given if isinstance(given, np.ndarray) or hasattr(given, "__array__") else _objects(given)
+        values = values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
         if values.shape != lead:
             raise DataError("groups", (), f"has shape {values.shape}, expected {lead}")
-        if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
-            raise DataError("groups", (int(np.flatnonzero(values.mask)[0]),), "is masked; every row needs a group")
-        values = np.asarray(values).reshape(-1)
+        values = unmasked("groups", values, "every row needs a group").reshape(-1)
         codes, labels = _of_integers(values) if values.dtype.kind in "iu" else _of_labels(values)
         codes.flags.writeable = False
         return cls(codes, labels)
 
 
-def _is_plain(given: Any) -> bool:
-    return hasattr(given, "__array__") or not isinstance(given, Sequence) or all(type(one) is int for one in given)
+def _objects(given: Any) -> Array:
+    """The items of a sequence as they are: NumPy would make rows of tuples, and floats of large integers."""
+    try:
+        items = list(given)
+    except TypeError as error:
+        raise DataError("groups", (), f"is {type(given).__name__}; expected one label a row") from error
+    if all(type(item) is int and -(1 << 62) < item < 1 << 62 for item in items):
+        return np.array(items, np.int64)
+    return as_objects(items)
 
 
 def _of_integers(values: Array) -> tuple[Array, Array]:
     if not len(values):
         return np.empty(0, np.int64), np.empty(0, object)
     low, high = int(values.min()), int(values.max())
-    if high - low >= MOST_CODES:
+    if high - low >= MOST_CODES or high >= 1 << 62:
         labels, codes = np.unique(values, return_inverse=True)
         return codes.astype(np.int64), as_objects(labels.tolist())
-    away = np.subtract(values, low, dtype=np.int64, casting="unsafe")
-    if high - low < len(values) // 8 and (np.bincount(away, minlength=high - low + 1) > 0).all():
-        return away, as_objects(list(range(low, high + 1)))
+    away = values.astype(np.int64) - low
     there = np.zeros(high - low + 1, bool)
     there[away] = True
+    if there.all():
+        return away, as_objects(list(range(low, high + 1)))
     return (np.cumsum(there) - 1)[away], as_objects((np.flatnonzero(there) + low).tolist())
 
 
 def _of_labels(values: Array) -> tuple[Array, Array]:
-    numbers: dict[tuple[bool, Hashable], int] = {}
-    items = values.tolist()
-    for row, label in enumerate(items):
-        if label != label:  # noqa: PLR0124 - NaN
+    numbers: dict[Key, int] = {}
+    codes = np.empty(len(values), np.int64)
+    labels: list[Any] = []
+    for row, given in enumerate(values.tolist()):
+        label = plain(given)
+        if isinstance(label, float) and math.isnan(label):
             raise DataError("groups", (row,), "is nan; every row needs a group")
         try:
-            numbers.setdefault((type(label) is bool, label), len(numbers))
+            code = numbers.setdefault(key(label), len(numbers))
         except TypeError as error:
             raise TypeError(f"groups[{row}] is {label!r}, which cannot be hashed") from error
-    found = [pair[1] for pair in numbers]
-    labels = ordered(found)
-    place = {(type(label) is bool, label): code for code, label in enumerate(labels)}
-    return np.array([place[type(label) is bool, label] for label in items], np.int64), as_objects(labels)
+        if code == len(labels):
+            labels.append(label)
+        codes[row] = code
+    found, (places,) = _placed(labels, labels)
+    return places[codes], found
 
 
-def key(label: Any) -> tuple[str, Any]:
-    """What labels are told apart by, and put in order: 1 and 1.0 are one label, 1 and True are two."""
+Key = tuple[bool, Hashable]
+
+
+def plain(label: Any) -> Any:
+    """A label without NumPy's types; whole floats become integers, as which they hash."""
+    label = label.item() if isinstance(label, np.generic) else label
+    return int(label) if isinstance(label, float) and label.is_integer() else label
+
+
+def key(label: Any) -> Key:
+    """What labels are told apart by: 1 and True, which are equal, are two."""
+    return isinstance(label, bool), label
+
+
+def _rank(label: Any) -> tuple[str, Any]:
+    """A place among labels of any kind: numbers among numbers, text among text, others by what they look like."""
     if label is None or isinstance(label, bool):
         return "", (label is not None, bool(label))
     if isinstance(label, int | float):
         return "0", label
-    return (type(label).__name__, label if isinstance(label, str) else repr(label))
+    return type(label).__name__, label if isinstance(label, str) else repr(label)
 
 
 def ordered(labels: Sequence[Any]) -> list[Any]:
-    """Labels of any kinds in one order, that of numbers and of text among these."""
-    return sorted(labels, key=key)
+    """Labels of any kinds in one order."""
+    return sorted(labels, key=_rank)
 
 
-def united(left: Array, right: Array) -> tuple[Array, tuple[Array, Array]]:
+def _placed(labels: Sequence[Any], *some: Sequence[Any]) -> tuple[Array, list[Array]]:
+    """Labels in order, and where those of some lists of them then are."""
+    found = ordered(labels)
+    place = {key(label): number for number, label in enumerate(found)}
+    return as_objects(found), [np.array([place[key(label)] for label in one], np.int64) for one in some]
+
+
+def united(left: Array, right: Array) -> tuple[Array, list[Array]]:
     """All labels of two lists, and where those of each have their place."""
-    if len(left) == len(right) and left.tolist() == right.tolist():
-        return left, (np.arange(len(left)), np.arange(len(left)))
-    labels = ordered(list({key(label): label for label in [*left, *right]}.values()))
-    place = {key(label): number for number, label in enumerate(labels)}
-    first, second = (np.array([place[key(label)] for label in some], np.int64) for some in (left, right))
-    return as_objects(labels), (first, second)
+    union = {key(label): label for label in [*right.tolist(), *left.tolist()]}
+    if len(union) == len(left) == len(right) and all(map(_same, left.tolist(), right.tolist())):
+        return left, [np.arange(len(left)), np.arange(len(left))]
+    return _placed(list(union.values()), left.tolist(), right.tolist())
+
+
+def _same(one: Any, other: Any) -> bool:
+    return key(one) == key(other)
 
 
 def as_objects(labels: Sequence[Any]) -> Array:

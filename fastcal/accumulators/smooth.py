@@ -49,8 +49,7 @@ LARGEST_BANDWIDTH = 100.0
 RESOLVED = 2  # cells
 FAR = 16  # bandwidths: what is farther than that does not meet on a circle
 FINE = 64  # points a bandwidth
-WITHIN, LEAST = 1e-13, 1e-9
-
+WITHIN, LEAST = 1e-13, 1e-9  # the fixed point: how close, and what counts as 0
 
 N_CELLS = 1 << 13
 N_NODES = N_CELLS + 3  # one more than cells, and one beyond each end
@@ -159,7 +158,7 @@ def fixed_point(function: Callable[[float], float]) -> float:
         value = function(s)
         if abs(value - s) <= WITHIN:
             break
-        error = math.log(value) - at
+        error = math.log(max(value, LEAST)) - at
         if error > 0:
             low, above, below, side = at, error, below / 2 if side > 0 else below, 1
         else:

@@ -27,7 +27,10 @@ def report(
     probs: Annotated[str | None, typer.Option(metavar="NAME", help="The array that holds probabilities.")] = None,
     labels: Annotated[str | None, typer.Option(metavar="NAME", help="The array that holds labels.")] = None,
     weights: Annotated[str | None, typer.Option(metavar="NAME", help="The array that holds sample weights.")] = None,
-    bins: Annotated[int, typer.Option(help="Bins of the reliability curve.")] = 15,
+    groups: Annotated[str | None, typer.Option(metavar="NAME", help="The array that holds slices.")] = None,
+    bins: Annotated[int | None, typer.Option(help="Bins of the reliability curve, 15 by default.")] = None,
+    convention: Annotated[str | None, typer.Option(help="Bins as another system has them: guo, netcal, ...")] = None,
+    bootstrap: Annotated[int | None, typer.Option(metavar="SEED", help="Bootstrap intervals, too.")] = None,
     nan_policy: Annotated[str, typer.Option(help="Rows with NaN: raise, omit or propagate.")] = "raise",
     threads: Annotated[int | None, typer.Option(help="Threads; all cores by default.")] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all figures as JSON.")] = None,
@@ -49,12 +52,18 @@ def report(
         fail("name a dump, or say --sample" if not sample else "--sample takes no dump")
     paths = [SAMPLE] if sample else list(dumps or [])
     try:
-        sources = open_dumps(paths, Roles(logits, probs, labels, weights))
+        sources = open_dumps(paths, Roles(logits, probs, labels, weights, groups))
         kinds = {source.roles.from_logits for source in sources}
         if len(kinds) > 1:
             fail("some dumps hold logits and some probabilities; report on them apart")
         evaluation = Evaluation(
-            n_bins=bins, from_logits=kinds.pop(), nan_policy=cast(NanPolicy, nan_policy), n_threads=threads
+            n_bins=bins,
+            convention=convention,
+            groups=groups is not None,
+            bootstrap=bootstrap,
+            from_logits=kinds.pop(),
+            nan_policy=cast(NanPolicy, nan_policy),
+            n_threads=threads,
         )
         with progress() as on_rows:
             result = evaluate(sources, evaluation, on_rows).compute()

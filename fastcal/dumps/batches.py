@@ -24,6 +24,7 @@ class Batch:
     labels: Array
     scores: Array
     weights: Array | None = None
+    groups: Array | None = None
 
 
 class Dump(ABC):

@@ -14,12 +14,13 @@ KNOWN = {
 
 @dataclass(frozen=True)
 class Roles:
-    """The names of the scores, the labels and the weights; None where still to be found among a dump's own names."""
+    """The names of scores, labels, weights and slices; None where still to be found among a dump's own names."""
 
     logits: str | None = None
     probs: str | None = None
     labels: str | None = None
     weights: str | None = None
+    groups: str | None = None
 
     @property
     def scores(self) -> str:
@@ -36,7 +37,7 @@ def roles(asked: Roles, available: Collection[str], where: str) -> Roles:
     """Fill in what was not asked for by name; raises ValueError where the names leave it open."""
     if asked.logits is not None and asked.probs is not None:
         raise ValueError("--logits and --probs are both given; scores are one or the other")
-    found = {role: getattr(asked, role) for role in ("logits", "probs", "labels", "weights")}
+    found = {role: getattr(asked, role) for role in ("logits", "probs", "labels", "weights", "groups")}
     if asked.logits is None and asked.probs is None:
         both = {role: _known(role, available) for role in ("logits", "probs")}
         candidates = [(role, name) for role, names in both.items() for name in names]

@@ -48,7 +48,7 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 class ArrayStream:
     """An array in .npy format, read from a file object from its first row to its last."""
 
-    def __init__(self, file: IO[bytes], name: str, size: int) -> None:
+    def __init__(self, file: IO[bytes], name: str, size: int, *, text: bool = False) -> None:
         self.name = name
         self._file = file
         try:
@@ -57,7 +57,7 @@ class ArrayStream:
             raise DumpError(f"{name} is no .npy array: {first_line(error)}") from error
         if self.dtype.hasobject:
             raise DumpError(f"{name} holds Python objects, a pickle, which is never read; save it as numbers")
-        if self.dtype.kind not in "biuf":
+        if self.dtype.kind not in ("biufU" if text else "biuf"):
             raise DumpError(f"{name} has dtype {self.dtype}; expected real numbers")
         if not self.shape:
             raise DumpError(f"{name} has shape (); expected one entry a row")
@@ -120,9 +120,9 @@ class NumpyDump(Dump):
         with contextlib.ExitStack() as stack:
             scores = self._open(stack, self.roles.scores)
             others = {
-                role: self._open(stack, name)
-                for role, name in (("labels", self.roles.labels), ("weights", self.roles.weights))
-                if name is not None
+                role: self._open(stack, name, text=role == "groups")
+                for role in ("labels", "weights", "groups")
+                if (name := getattr(self.roles, role)) is not None
             }
             n = scores.shape[0]
             rows_of = scores.shape[: max(1, len(scores.shape) - 1)]
@@ -132,14 +132,13 @@ class NumpyDump(Dump):
             size = rows_per_batch(scores.row_bytes)
             for start in range(0, n, size):
                 rows = min(size, n - start)
-                weights = others["weights"].read(rows) if "weights" in others else None
-                yield Batch(others["labels"].read(rows), scores.read(rows), weights)
+                yield Batch(scores=scores.read(rows), **{role: other.read(rows) for role, other in others.items()})
 
-    def _open(self, stack: contextlib.ExitStack, name: str) -> ArrayStream:
+    def _open(self, stack: contextlib.ExitStack, name: str, *, text: bool = False) -> ArrayStream:
         if name not in self._members:
             raise DumpError(f"{self.name} has no array {name!r}; it has {', '.join(sorted(self._members))}")
         file, size = stack.enter_context(self._members[name]())
-        return ArrayStream(file, f"{name} in {self.name}", size)
+        return ArrayStream(file, f"{name} in {self.name}", size, text=text)
 
 
 def npz_members(path: Path) -> dict[str, Any]:

@@ -40,8 +40,8 @@ def open_dumps(paths: Iterable[Path], asked: Roles) -> list[Dump]:
             raise DumpError(f"{path} is a pickle, which is never read; save its arrays with numpy.savez")
         else:
             raise DumpError(f"{path} is none of .npz, .npy, .parquet")
-    if len(arrays) > 1 and sum(map(len, arrays.values())) <= 3 and asked != Roles():
-        # Two or three arrays with names of their own, told apart by flags, are one dump.
+    if len(arrays) > 1 and sum(map(len, arrays.values())) <= 4 and asked != Roles():
+        # Up to four arrays with names of their own, told apart by flags, are one dump.
         arrays = {", ".join(arrays): {name: path for group in arrays.values() for name, path in group.items()}}
     for prefix, group in arrays.items():
         where = f"{prefix}*.npy"
@@ -58,7 +58,7 @@ def _roles(asked: Roles, available: Iterable[str], where: str) -> Roles:
 
 def _split(path: Path, asked: Roles) -> tuple[str, str]:
     """``run1/val_logits.npy`` is array ``logits`` of the dump ``run1/val_``."""
-    names = [name for name in (asked.logits, asked.probs, asked.labels, asked.weights) if name]
+    names = [name for name in (asked.logits, asked.probs, asked.labels, asked.weights, asked.groups) if name]
     names += [name for known in KNOWN.values() for name in known]
     for name in names:
         match = re.fullmatch(rf"(|.*[-_.]){re.escape(name)}", path.stem)

@@ -38,8 +38,8 @@ class ParquetDump(Dump):
         file = _open(self._path)
         schema = file.schema_arrow
         scores, one_a_class = self._score_columns(schema.names)
-        labels, weights = self.roles.labels, self.roles.weights
-        columns = [*scores, *(name for name in (labels, weights) if name is not None)]
+        labels, weights, groups = self.roles.labels, self.roles.weights, self.roles.groups
+        columns = [*scores, *(name for name in (labels, weights, groups) if name is not None)]
         missing = [name for name in columns if name not in schema.names]
         if missing:
             raise DumpError(f"{self.name} has no column {missing[0]!r}; it has {', '.join(schema.names[:8])}")
@@ -50,6 +50,7 @@ class ParquetDump(Dump):
                     self._values(batch, str(labels)),
                     self._scores(batch, scores, one_a_class),
                     None if weights is None else self._values(batch, weights),
+                    None if groups is None else self._labels(batch, groups),
                 )
         except DumpError:
             raise
@@ -93,6 +94,20 @@ class ParquetDump(Dump):
         if column.null_count and not pa.types.is_floating(kind):
             raise DumpError(f"{name} in {self.name} has missing values")
         array: Array = column.to_numpy(zero_copy_only=False)  # missing floats become NaN
+        return array
+
+    def _labels(self, batch: Any, name: str) -> Array:
+        """A column of slices: numbers, or text."""
+        import pyarrow as pa
+
+        column = batch.column(name)
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+            return self._values(batch, name)
+        if column.null_count:
+            raise DumpError(f"{name} in {self.name} has missing values")
+        array: Array = column.to_numpy(zero_copy_only=False)
         return array
 
     def _rows(self, column: Any, name: str) -> Array:

@@ -4,8 +4,8 @@ A row has one label and many probabilities, nearly all of them in the first bin.
 all probabilities of a class are summed, in vectors over classes, only those above the first cut go to their bin, and
 the first bin is what the others leave of the whole. 1.0 ns a probability on one thread against 2.5 one by one.
 
-A probability is summed as the integer p 2^44 (exact for float32 from 2^-20 up, else rounded to 2^-45), so that 2^18
-rows fit one word; the caller takes the words away before there are more.
+A probability is summed as the integer p 2^50 (exact for float32 from 2^-26 up, else rounded to 2^-51), in a word that
+is emptied into two others every 4096 rows.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ import numpy as np
 
 from .binning import CONFIDENCE, HITS, WEIGHT, WEIGHT2, bin_index, clipped
 from .jit import inner, kernel
-from .pairs import add_pair, add_product, in_units
+from .pairs import add_pair, add_product
 
-COUNT, SUM = range(2)
-WORDS = 2
-SCALE_BITS = 44
-MOST_ROWS = 1 << 18
+# What a cell holds: rows, a sum, and where it is emptied to, its low 32 bits and the rest.
+COUNT, SUM, LOW, HIGH = range(4)
+WORDS = 4
+SCALE_BITS = 50
+MOST_ROWS = 1 << 12
 LANES = 16
 _SCALE = 2.0**SCALE_BITS
+_LOW_BITS = np.int64(0xFFFFFFFF)
 # Added to a number below 2^51 it leaves that number, rounded to an integer, in the low bits; a conversion to int64 is
 # no vector instruction before AVX-512.
 _MAGIC = 1.5 * 2.0**52
@@ -34,6 +36,24 @@ def fixed(p):
 
 
 @inner
+def _empty(words):
+    """Move SUM to LOW and HIGH."""
+    words[LOW] += words[SUM] & _LOW_BITS
+    words[HIGH] += words[SUM] >> np.int64(32)
+    words[SUM] = 0
+
+
+@inner
+def _empty_all(totals, sums, cells):
+    for k in range(cells.shape[0]):
+        totals[k, SUM] += sums[k]
+        sums[k] = 0
+        _empty(totals[k])
+        for j in range(cells.shape[1]):
+            _empty(cells[k, j])
+
+
+@inner
 def _put(p, k, low, high, cuts, table, cells):
     cell = cells[k, bin_index(p, cuts, table)]
     cell[COUNT] += 1
@@ -41,26 +61,27 @@ def _put(p, k, low, high, cuts, table, cells):
 
 
 @kernel
-def add(probs, labels, confidence, first, cuts, table, low, high, totals, cells, hits):
-    """Add rows (n, K); those of NaN ``confidence`` are passed over. Returns how many were added.
+def add(probs, labels, confidence, first, cuts, table, low, high, sums, totals, cells, hits):
+    """Add rows (n, K); those of NaN ``confidence`` are passed over.
 
-    ``totals`` (K,) gets all probabilities, ``cells`` (K, bins, WORDS) those above ``first``, ``hits`` (K, bins) those
-    above it that are the label's.
+    ``totals`` (K, WORDS) gets all probabilities, by way of ``sums`` (K,), which begins and ends empty, and counts the
+    rows of each label; ``cells`` (K, bins, WORDS) gets those above ``first``, ``hits`` (K, bins) those of them that are
+    the label's.
     """
     n, n_classes = probs.shape
     whole = n_classes - n_classes % LANES
-    added = 0
+    held = 0
     for i in range(n):
         if np.isnan(confidence[i]):
             continue
-        added += 1
+        held += 1
         row = probs[i]
         for start in range(0, whole, LANES):
             above = np.int64(0)
             for j in range(LANES):
                 p = row[np.uintp(start + j)]
                 above += np.int64(p > first)
-                totals[np.uintp(start + j)] += fixed(clipped(p, low, high))
+                sums[np.uintp(start + j)] += fixed(clipped(p, low, high))
             if above > 0:
                 for j in range(LANES):
                     p = np.float64(row[np.uintp(start + j)])
@@ -68,14 +89,18 @@ def add(probs, labels, confidence, first, cuts, table, low, high, totals, cells,
                         _put(p, np.uintp(start + j), low, high, cuts, table, cells)
         for k in range(whole, n_classes):
             p = np.float64(row[np.uintp(k)])
-            totals[np.uintp(k)] += fixed(clipped(p, low, high))
+            sums[np.uintp(k)] += fixed(clipped(p, low, high))
             if p > first:
                 _put(p, np.uintp(k), low, high, cuts, table, cells)
         y = np.uintp(labels[i])
+        totals[y, COUNT] += 1
         p = np.float64(row[y])
         if p > first:
             hits[y, bin_index(p, cuts, table)] += 1
-    return added
+        if held == MOST_ROWS:
+            _empty_all(totals, sums, cells)
+            held = 0
+    _empty_all(totals, sums, cells)
 
 
 @kernel
@@ -95,6 +120,6 @@ def add_weighted(probs, labels, confidence, weights, threshold, cuts, table, low
             count[k, j] += 1
             add_pair(own[WEIGHT], w, 0.0)
             add_pair(own[WEIGHT2], w * w, 0.0)
-            add_product(own[CONFIDENCE], w, in_units(clipped(p, low, high)))
+            add_product(own[CONFIDENCE], w, np.rint(clipped(p, low, high) * _SCALE) / _SCALE)
             if labels[i] == k:
                 add_pair(own[HITS], w, 0.0)

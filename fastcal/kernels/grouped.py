@@ -6,7 +6,7 @@ import numpy as np
 
 from .exact import add_from
 from .jit import inner, kernel
-from .pairs import add_pair, add_product, in_units
+from .pairs import add_pair, add_product
 
 ROWS, CORRECT, INFINITE = range(3)
 COUNTS = 3
@@ -22,6 +22,12 @@ SHIFT = np.int64(22)  # of 2^-60 within the first limb
 _LOW_BITS = np.int64(0xFFFFFFFF)
 # Pairs of a group: weight, correct, nll, brier, entropy; squared weights, times correct, nll, nll^2, brier, brier^2.
 PAIRS = 11
+
+
+@inner
+def rounded(value):
+    """To a multiple of 2^-60: sums with integer weights then are exact."""
+    return np.rint(value * _UNIT) / _UNIT
 
 
 @inner
@@ -74,22 +80,22 @@ def add_weighted(nll, brier, entropy, correct, weights, groups, counts, pairs):
         if np.isinf(loss):
             counts[g, INFINITE] += np.int64(w > 0.0)
             loss = 0.0
-        loss = min(loss, MOST)
+        loss = rounded(min(loss, MOST))
         own = pairs[g]
-        score = in_units(brier[i] * 0.25) * 4.0  # up to 2
+        score = rounded(np.float64(brier[i]))
         hit = np.float64(correct[i])
         w2 = w * w
         add_pair(own[0], w, 0.0)
         add_pair(own[1], w * hit, 0.0)
         add_product(own[2], w, loss)
         add_product(own[3], w, score)
-        add_product(own[4], w, np.float64(entropy[i]))
+        add_product(own[4], w, rounded(np.float64(entropy[i])))
         add_pair(own[5], w2, 0.0)
         add_pair(own[6], w2 * hit, 0.0)
         add_product(own[7], w2, loss)
-        add_product(own[8], w2, loss * loss)
+        add_product(own[8], w2, rounded(loss * loss))
         add_product(own[9], w2, score)
-        add_product(own[10], w2, score * score)
+        add_product(own[10], w2, rounded(score * score))
 
 
 @kernel

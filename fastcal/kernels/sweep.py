@@ -23,7 +23,7 @@ def most_bins(weight, hits, unit, most):
             stop = m
             if k < n_bins:
                 place = total * (np.float64(k) / np.float64(n_bins))
-                low, high = start, m - 1  # the last group that begins at or before the place
+                low, high = min(start, m - 1), m - 1  # the last group that begins at or before the place
                 while low < high:
                     middle = (low + high + 1) // 2
                     if weight[middle] <= place:
@@ -31,7 +31,7 @@ def most_bins(weight, hits, unit, most):
                     else:
                         high = middle - 1
                 stop = low + 1
-            if stop <= start:
+            if weight[stop] <= weight[start]:  # an empty bin, or one too light to be told from one
                 continue
             accuracy = (hits[stop] - hits[start]) / (weight[stop] - weight[start])
             if accuracy < before:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..accumulators.base import Accumulator, Part
 from ..accumulators.binned import debiased_l2_squared, l1
-from ..accumulators.blocks import BlockPart, basic
+from ..accumulators.blocks import BlockPart, basic, interval
 from ..accumulators.intervals import intervals
 from ..accumulators.reliability import ReliabilityPart
 from ..accumulators.scores import ScorePart
@@ -18,7 +18,7 @@ from ..arrays import Array, DataError, array_of, predictions
 from .binning import Question
 
 # What a metric is called among the figures of a state; public functions by their own names.
-FIGURES = {"brier_score": "brier", "log_loss": "nll", "squared_ce": "squared_ce_debiased", "error": "accuracy"}
+FIGURES = {"brier_score": "brier", "log_loss": "nll", "squared_ce": "squared_ce_debiased"}
 BLOCKED = (
     "accuracy",
     "confidence",
@@ -94,13 +94,15 @@ def confidence_interval(
     name = FIGURES.get(name, name)
     if isinstance(metric, str) and name not in BLOCKED:
         raise ValueError(f"metric is {metric!r}; expected a function, or one of {', '.join(BLOCKED)}")
-    options, name = _as_figure(name, options)
+    left, name = _as_figure(name, options)
     if method == "normal":
         if name not in NORMAL:
             raise ValueError(f"method='normal' knows {', '.join(NORMAL)}, not {name!r}")
-        return _normal(name, _question(y_true, y_prob, options), level)
-    if name in BLOCKED and _is_blocked(options):
-        return _by_blocks(name, _question(y_true, y_prob, options), level, int(n_resamples), seed)
+        if not _is_blocked(left):
+            raise ValueError("method='normal' takes no threshold, no quantiles and no target but one set of bins")
+        return _normal(name, _question(y_true, y_prob, left), level)
+    if name in BLOCKED and _is_blocked(left):
+        return _by_blocks(name, _question(y_true, y_prob, left), level, int(n_resamples), seed)
     if isinstance(metric, str):
         raise ValueError(f"metric {metric!r} with these options: give the function itself, whose rows are resampled")
     return _by_rows(metric, y_true, y_prob, level, int(n_resamples), seed, options)
@@ -179,12 +181,12 @@ def _by_blocks(name: str, question: Question, level: float, n_resamples: int, se
     part = BlockPart(question.uniform(), seed)
     seen = _seen(question, {"blocks": part})
     blocks = part.view(seen.part_state("blocks"))
-    estimate = float(blocks.whole()[name])
+    whole = blocks.whole()
+    estimate = float(whole[name])
     if seen.compute()["n_nan"] and question.nan_policy == "propagate":
         return ConfidenceInterval(math.nan, math.nan, math.nan, "bootstrap")
-    return ConfidenceInterval(
-        estimate, *basic(name, estimate, blocks.resampled(n_resamples, seed)[name], level), "bootstrap"
-    )
+    low, high = interval(name, whole, blocks.resampled(n_resamples, seed)[name], level)
+    return ConfidenceInterval(estimate, low, high, "bootstrap")
 
 
 def _by_rows(

@@ -12,11 +12,13 @@ from rich.text import Text
 from ..accumulators.evaluation_report import EvaluationReport
 
 BAR = 24
+WORST = 10
 
 
 def render(report: EvaluationReport, title: str, marks: str = "█│") -> RenderableType:
     """All figures of a report, and its reliability curve with bars drawn in two ``marks``."""
-    return Group(_figures(report, title), _bins(report, marks))
+    parts = [_figures(report, title), *_certainty(report), _bins(report, marks), *_slices(report)]
+    return Group(*parts)
 
 
 def show(report: EvaluationReport, title: str) -> None:
@@ -40,6 +42,50 @@ def _figures(report: EvaluationReport, title: str) -> Table:
         if isinstance(value, int | float):
             table.add_row(name, _number(value), description)
     return table
+
+
+def _certainty(report: EvaluationReport) -> list[RenderableType]:
+    """Intervals, and what is said in place of one that does not apply."""
+    if "intervals" not in report:
+        return []
+    found = report["intervals"]
+    table = Table(
+        title=f"\nintervals at {found.level:g}", title_justify="left", box=None, pad_edge=False, show_header=False
+    )
+    names = ("accuracy", "nll", "brier", "squared_ce_debiased", "ece")
+    rows = {name: getattr(found, name) for name in names}
+    for name, interval in rows.items():
+        if interval is not None:
+            table.add_row(
+                Text(name, style="bold"), _number(interval[0]), _number(interval[1]), Text("normal", style="dim")
+            )
+    if not found.ece_applies:
+        note = "no interval: not every gap exceeds 3 standard errors; calibrated, ECE would lie here"
+        table.add_row(Text("ece", style="bold"), *map(_number, found.ece_band), Text(note, style="dim"))
+    for name, interval in report.get("bootstrap", {}).items():
+        table.add_row(Text(name, style="bold"), *map(_number, interval), Text("bootstrap", style="dim"))
+    return [table]
+
+
+def _slices(report: EvaluationReport) -> list[RenderableType]:
+    """The worst slices by the lower bound of their error."""
+    if "groups" not in report:
+        return []
+    groups = report["groups"]
+    table = Table(
+        title=f"\nworst of {len(groups):,} slices, by the lower bound of rmsce",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    for heading in ("slice", "rows", "lower bound", "rmsce", "ece", "accuracy", "nll"):
+        table.add_column(heading, justify="left" if heading == "slice" else "right")
+    place = {label: number for number, label in enumerate(groups.labels)}
+    for row in groups.worst("rmsce", WORST):
+        at = place[row["label"]]
+        numbers = [_number(float(groups[name][at])) for name in ("rmsce", "ece", "accuracy", "nll")]
+        table.add_row(Text(str(row["label"])), f"{row['n']:,}", _number(row["lower_bound"]), *numbers)
+    return [table]
 
 
 def _bins(report: EvaluationReport, marks: str) -> Table:
