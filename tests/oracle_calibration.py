@@ -73,6 +73,12 @@ def variance(rows):
     return spread / weight(rows) ** 2 / (1 - concentration(rows))
 
 
+def pairs(rows):
+    """The mean of d_i d_j over pairs of different rows, weighted by w_i w_j."""
+    first, second = math.fsum(w * (y - p) for w, y, p in rows), math.fsum((w * (y - p)) ** 2 for w, y, p in rows)
+    return (first**2 - second) / (weight(rows) ** 2 * (1 - concentration(rows)))
+
+
 def variance_of_labels(rows):
     """That of the mean of the outcomes alone: accuracy (1 - accuracy) / (n - 1) for equal weights."""
     if len(rows) < 2:
@@ -169,7 +175,8 @@ def error(bins, in_none=(), *, norm="l1", debiased=False, labels=False):
             over_n = 1 - concentration(rows) if labels else 1
             g = 2 * g - folded_normal(g, math.sqrt(noise * over_n))
         if norm == "l2":
-            g = g * g if not debiased else g * g - noise if len(rows) > 1 else 0.0
+            unbiased = (g * g - noise if labels else pairs(rows)) if len(rows) > 1 else 0.0
+            g = unbiased if debiased else g * g
         terms.append(weight(rows) * g)
     return math.fsum(terms) / total
 

@@ -165,9 +165,18 @@ def under(bins: Binned) -> Array:
 
 
 def debiased_l2_squared(bins: Binned) -> Array:
-    """sum_b w_b ((acc_b - conf_b)^2 - noise_b); bins of one row add nothing (Kumar, Liang, Ma 2019, section 5)."""
-    noise = bins.noise()
-    terms = np.where(np.isnan(noise), 0.0, bins.weight * (bins.gaps() ** 2 - noise))
+    """sum_b w_b times what each bin's squared gap is without bias; bins of one row add nothing.
+
+    With d = y - p that is sum_{i != j} w_i w_j d_i d_j / sum_{i != j} w_i w_j, for equal weights gap^2 - s^2 / n with
+    the unbiased sample variance of d. For classes, and where a convention says so, s^2 is that of the outcomes alone
+    (Kumar, Liang, Ma 2019, section 5), which is the same where all p of a bin are equal.
+    """
+    if bins.square2 is None or bins.labels_vary:
+        squared = bins.gaps() ** 2 - bins.noise()
+    else:
+        room = bins.weight**2 - bins.weight2
+        squared = np.where(np.isnan(bins.noise()), np.nan, quotient(bins.residual**2 - bins.square2, room, np.nan))
+    terms = np.where(np.isnan(squared), 0.0, bins.weight * squared)
     return _over(terms.sum(axis=-1), bins)
 
 

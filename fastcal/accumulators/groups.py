@@ -17,7 +17,7 @@ from .base import Part
 from .binned import Binned, quotient
 from .bins import Binning
 from .curve import wilson
-from .intervals import deviation, squared_error_deviation
+from .intervals import deviation, squared_error_bound, squared_error_terms
 from .labels import as_objects, key, ordered, plain, united
 from .reliability import unpacked
 from .rows import Rows
@@ -55,8 +55,9 @@ class GroupReport:
     def lower_bound(self, name: str = "rmsce", *, level: float = 0.95) -> Array:
         """Of each slice, what the figure is not below at this one-sided confidence level; -inf where nothing is known.
 
-        Of "error" (1 - accuracy) Wilson's bound, of "nll" and "brier" the normal one; of "rmsce" the root of the
-        normal one of the squared error without bias, so that a slice of few rows does not stand out by noise.
+        Of "error" (1 - accuracy) Wilson's bound, of "nll" and "brier" the normal one; of "rmsce" the root of
+        that of the squared error without bias (negative where it is), so that a slice of few rows does not stand out by
+        noise.
         """
         if name not in self.lower:
             raise ValueError(f"name is {name!r}; expected one of {', '.join(self.lower)}")
@@ -67,11 +68,12 @@ class GroupReport:
         if name == "error":
             share, n = given
             bound = wilson(share, n, 2 * level - 1)[0] if level > 0.5 else share
+        elif name == "rmsce":
+            squared = squared_error_bound(*given, -z)
+            bound = np.sign(squared) * np.sqrt(abs(squared))
         else:
-            mean, deviation = given
-            bound = mean - z * deviation
-            if name == "rmsce":
-                bound = np.sign(bound) * np.sqrt(abs(bound))
+            mean, error = given
+            bound = mean - z * error
         bound = np.where(np.isnan(bound), -math.inf, bound)
         return np.where(np.isposinf(self.figures["nll"]), math.inf, bound) if name == "nll" else bound
 
@@ -105,7 +107,7 @@ def groups(slices: Slices) -> GroupReport:
     weight = figures["weight"]
     share = 1 - figures["accuracy"], quotient(weight**2, sums[..., 5], math.nan)
     lower = {
-        "rmsce": (figures["squared_ce_debiased"], squared_error_deviation(bins)),
+        "rmsce": (figures["squared_ce_debiased"], *squared_error_terms(bins)),
         "error": share,
         "nll": (figures["nll"], deviation(weight, sums[..., 5], sums[..., 7], sums[..., 8], figures["nll"])),
         "brier": (figures["brier"], deviation(weight, sums[..., 5], sums[..., 9], sums[..., 10], figures["brier"])),
