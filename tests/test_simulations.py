@@ -222,7 +222,7 @@ def test_the_band_does_not_hold_the_ece_of_predictions_far_off():
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("name", MODELS)
 def test_lower_bounds_of_slices_cover_as_often_as_they_say(name, weighted):
-    """One-sided, at 0.95. The bound of the squared error is too low or too high for what is skewed: by 2.5 % at most."""
+    """One-sided, at 0.95; that of the squared error is off by 2.5 % at most, which is skewed."""
     model = MODELS[name]
     groups = slices(model, 500, 14, weighted=weighted)
     truths = model.figures()

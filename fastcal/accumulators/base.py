@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self, TypedDict
+from typing import Any, Self, TypedDict
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class Part(ABC):
     figures: Mapping[str, Any]
     optional: frozenset[str] = frozenset()
     # Whether confidence, prediction and hits are all it needs of a row: most of the work is the rest.
-    light: ClassVar[bool] = False
+    light: bool = False
 
     @abstractmethod
     def shapes(self, n_columns: int) -> dict[str, tuple[int, ...]]:
@@ -68,6 +68,9 @@ class Part(ABC):
     def start(self, n_columns: int) -> State:
         """A worker's state, to begin with."""
         return self.empty(n_columns)
+
+    def resume(self, state: State, so_far: State) -> None:  # noqa: B027 - most parts have no use for it
+        """Make use of what was collected so far, in a worker's state to begin with."""
 
     def collect(self, state: State) -> State:
         """A worker's state in the form in which states are merged and kept."""
@@ -98,11 +101,15 @@ class Part(ABC):
 class _Worker:
     """What one thread works on: its own buffers, and its own state of every part."""
 
-    def __init__(self, batch: Predictions, parts: Mapping[str, Part], fatal: Sequence[int]) -> None:
+    def __init__(
+        self, batch: Predictions, parts: Mapping[str, Part], so_far: Mapping[str, State], fatal: Sequence[int]
+    ) -> None:
         self.rows = Rows(batch, light=all(part.light for part in parts.values()))
         self.fatal = fatal
         self.parts = parts
         self.states = {name: part.start(batch.n_columns) for name, part in parts.items()}
+        for name, part in parts.items():
+            part.resume(self.states[name], so_far[name])
 
     def __call__(self, start: int, stop: int) -> bool:
         """Add a chunk; True if it holds a fault that makes the update raise: no later chunk can hold the first."""
@@ -177,7 +184,7 @@ class Accumulator(Mergeable):
             batch.n_rows,
             bytes_per_row(batch, light=light),
             rows_per_chunk(batch, light=light),
-            lambda: _Worker(batch, self._parts, fatal),
+            lambda: _Worker(batch, self._parts, self._states, fatal),
             self._n_threads,
         )
         n_nan = self._check_faults(batch, workers)
@@ -250,6 +257,11 @@ class Accumulator(Mergeable):
             if hasattr(value, "undefined"):
                 return value.undefined()
         return value
+
+    @property
+    def n_nan(self) -> int:
+        """Rows that were no distribution."""
+        return self._row_counts()["n_nan"]
 
     def _row_counts(self) -> dict[str, int]:
         return {name: int(array[0]) for name, array in self._states["rows"].items()}

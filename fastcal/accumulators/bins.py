@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -111,6 +111,7 @@ class Lookup:
     table: Array
     low: float
     high: float
+    by_width: int = 0  # so many bins, if a float32 p times their number says which one it is in
 
     @classmethod
     def of(cls, cuts: Array, low: float = 0.0, high: float = 1.0) -> Lookup:
@@ -234,8 +235,22 @@ class Binning:
             if rule.clips:
                 low = float(np.finfo(dtype).eps)
                 high = float(dtype.type(1) - np.finfo(dtype).eps)
-            self._lookups[key] = Lookup.of(np.concatenate([before, cuts, after]), low, high)
+            found = Lookup.of(np.concatenate([before, cuts, after]), low, high)
+            plain = self.name is None and self.given is None and not self._left and dtype == np.float32
+            self._lookups[key] = replace(found, by_width=self.n_bins if plain and _is_by_width(cuts) else 0)
         return self._lookups[key]
+
+
+def _is_by_width(cuts: Array) -> bool:
+    """Whether p times the number of bins, rounded up, says for every float32 which of the uniform bins it is in.
+
+    The rule rises with p, so it holds for all if it does for the numbers on either side of every cut.
+    """
+    below = cuts.astype(np.float32)
+    below = np.where(below.astype(np.float64) > cuts, np.nextafter(below, np.float32(0)), below)
+    k = np.arange(1, len(cuts) + 1)
+    place = [p.astype(np.float64) * (len(cuts) + 1) for p in (below, np.nextafter(below, np.float32(1)))]
+    return bool((np.ceil(place[0]) == k).all() and (np.ceil(place[1]) == k + 1).all())
 
 
 def check_threshold(threshold: Any) -> float:

@@ -41,8 +41,17 @@ class Blocks:
 
     def resampled(self, n_resamples: int, seed: int) -> dict[str, Array]:
         """Figures of data sets of as many blocks, drawn with replacement: (n_resamples,) each."""
-        times = np.random.default_rng(seed).multinomial(BLOCKS, np.full(BLOCKS, 1 / BLOCKS), n_resamples).astype(float)
-        return figures_of(self.bins.each(lambda one: times @ one), times @ self.counts, times @ self.sums)
+        drawn = np.random.default_rng(seed).integers(0, BLOCKS, (n_resamples, BLOCKS))
+        drawn += BLOCKS * np.arange(n_resamples)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=n_resamples * BLOCKS).reshape(n_resamples, BLOCKS).astype(float)
+        held: list[Array] = []
+        self.bins.each(lambda one: held.append(one) or one)  # type: ignore[func-returns-value]
+        sums = iter(
+            np.split(times @ np.hstack([*held, self.counts, self.sums]), np.cumsum([one.shape[1] for one in held]), 1)
+        )
+        bins = self.bins.each(lambda _: next(sums))
+        counts, scores = np.split(next(sums), [self.counts.shape[1]], 1)
+        return figures_of(bins, counts, scores)
 
     def whole(self) -> dict[str, Array]:
         """Figures of all blocks together."""
@@ -87,11 +96,12 @@ class BlockPart(GroupPart):
 
     figures = figure
 
-    def __init__(self, binning: Binning, seed: int = 0) -> None:
+    def __init__(self, binning: Binning, seed: int = 0, *, light: bool = False) -> None:
         super().__init__(binning)
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 1 << 63:
             raise ValueError(f"seed is {seed!r}; expected an integer from 0 up")
         self.seed = int(seed)
+        self.light = light  # sums over bins only
 
     def shapes(self, n_columns: int) -> dict[str, tuple[int, ...]]:
         """See :meth:`Part.shapes`."""

@@ -135,13 +135,22 @@ class ClasswisePart(Part):
                 probs, rows.labels, confidence, rows.weights, least, *lookup.arguments, *sums
             )
             return
+        if self._goes_whole(probs.shape[1]):
+            few = state["cells"], state["hits"]
+            least = self.threshold or -np.inf
+            kernels.classwise.add_few(probs, rows.labels, confidence, least, *lookup.arguments, *few)
+            return
         words = state["sums"], state["totals"], state["cells"], state["hits"]
         first = self._first(lookup.cuts, probs.dtype)
         kernels.classwise.add(probs, rows.labels, confidence, first, *lookup.arguments, *words)
 
+    def _goes_whole(self, n_classes: int) -> bool:
+        """Whether every probability that counts is put into its bin, the first as well."""
+        return bool(self.threshold) or n_classes < kernels.classwise.LANES
+
     def _first(self, cuts: Array, dtype: np.dtype[Any]) -> Any:
         """What goes to its bin is above this, in the dtype of the probabilities: rounded down, no other is above it."""
-        exact = self.threshold or float(cuts[0])
+        exact = float(cuts[0])
         first = dtype.type(exact)
         return first if float(first) <= exact else np.nextafter(first, dtype.type(-1))
 
@@ -151,7 +160,7 @@ class ClasswisePart(Part):
             return {}
         names, hits = kernels.classwise, state["hits"]
         cells, totals = state["cells"], state["totals"]
-        if not self.threshold:
+        if not self._goes_whole(len(hits)):
             n_labels = totals[:, names.COUNT].copy()
             totals[:, names.COUNT] = n_labels.sum()
             cells[:, 0] += totals - cells.sum(axis=1)

@@ -69,7 +69,8 @@ class GroupReport:
             share, n = given
             bound = wilson(share, n, 2 * level - 1)[0] if level > 0.5 else share
         elif name == "rmsce":
-            squared = squared_error_bound(*given, -z)
+            estimate, slope, rest = given
+            squared = squared_error_bound(estimate, slope, rest, -z)
             bound = np.sign(squared) * np.sqrt(abs(squared))
         else:
             mean, error = given
@@ -199,19 +200,23 @@ class GroupPart(Part):
         columns, table = kernels.rows, rows.table
         p, outcome = table[columns.CONFIDENCE], rows.hits[columns.OUTCOME]
         lookup = self.binning.lookup(rows.given_dtype, top=not rows.binary).arguments
-        scores = (table[columns.NLL], table[columns.BRIER], table[columns.ENTROPY], rows.hits[columns.CORRECT])
         if rows.weights is None:
             kernels.binning.add(p, outcome, codes, *lookup, True, state["cells"])
-            kernels.grouped.add(*scores, codes, state["counts"], state["score_sum"])
-            return
-        if "weighted_count" not in state:
+        elif "weighted_count" not in state:
             shapes = self._shapes(len(labels))
             state |= {name: np.zeros(shapes[name], np.int64) for name in self.optional}
-        count = state["weighted_count"].reshape(-1)
-        sums = state["weighted_pair"].view(np.float64).reshape(len(count), -1, 2)
-        kernels.binning.add_weighted(p, outcome, rows.weights, codes, *lookup, True, count, sums)
-        pairs = state["score_pair"].view(np.float64)
-        kernels.grouped.add_weighted(*scores, rows.weights, codes, state["weighted_counts"], pairs)
+        if rows.weights is not None:
+            count = state["weighted_count"].reshape(-1)
+            sums = state["weighted_pair"].view(np.float64).reshape(len(count), -1, 2)
+            kernels.binning.add_weighted(p, outcome, rows.weights, codes, *lookup, True, count, sums)
+        if self.light:
+            return
+        scores = (table[columns.NLL], table[columns.BRIER], table[columns.ENTROPY], rows.hits[columns.CORRECT])
+        if rows.weights is None:
+            kernels.grouped.add(*scores, codes, state["counts"], state["score_sum"])
+        else:
+            pairs = state["score_pair"].view(np.float64)
+            kernels.grouped.add_weighted(*scores, rows.weights, codes, state["weighted_counts"], pairs)
 
     def collect(self, state: State) -> State:
         """Carry the sums."""

@@ -38,8 +38,9 @@ def squared_error_terms(bins: Binned) -> tuple[Array, Array]:
         return np.full(bins.total.shape, math.nan), np.full(bins.total.shape, math.nan)
     gap, weight2 = bins.gaps(), bins.weight2
     mean = binned.l2_squared(bins)
-    first = (2 * gap * bins.residual2 - gap**2 * weight2).sum(axis=-1)
-    second = (4 * gap**2 * bins.square2 - 4 * gap**3 * bins.residual2 + gap**4 * weight2).sum(axis=-1)
+    gap2 = gap * gap  # gap**3 of negative ones calls pow: 30 of 45 ms for 10 000 slices
+    first = (2 * gap * bins.residual2 - gap2 * weight2).sum(axis=-1)
+    second = (4 * gap2 * bins.square2 - 4 * gap2 * gap * bins.residual2 + gap2 * gap2 * weight2).sum(axis=-1)
     linear = deviation(bins.total, weight2.sum(axis=-1), first, second, mean)
     noise = np.nan_to_num(bins.shares() * bins.noise())
     return quotient(linear**2, mean, 0.0), np.asarray(2 * (noise**2).sum(axis=-1))
@@ -75,8 +76,8 @@ def is_clear(bins: Binned) -> Array:
 class Intervals:
     """Intervals at ``level``, (low, high) each.
 
-    ``accuracy`` is Wilson's, ``nll`` and ``brier`` are normal, and ``squared_ce_debiased`` holds what a normal test does
-    not reject. ``ece`` is normal where every bin's gap exceeds 3 standard errors, ``ece_applies``; else ECE is mostly
+    ``accuracy`` is Wilson's, ``nll`` and ``brier`` are normal, ``squared_ce_debiased`` is what a normal test does not
+    reject. ``ece`` is normal where every bin's gap exceeds 3 standard errors, ``ece_applies``; else ECE is mostly
     noise, and it is None: ``ece_band`` says where the ECE of a calibrated model with these confidences would lie.
     """
 
@@ -123,11 +124,8 @@ def intervals(bins: Binned, means: dict[str, tuple[float, float]], n: float, lev
     """Of one set of bins, and means with their standard errors."""
     applies = bool(is_clear(bins)) and bool(bins.total > 0)
     ece = around(float(binned.l1(bins)), float(error_deviation(bins)), level, 0.0, 1.0) if applies else None
-    z, estimate, terms = (
-        NormalDist().inv_cdf((1 + level) / 2),
-        binned.debiased_l2_squared(bins),
-        squared_error_terms(bins),
-    )
+    z, estimate = NormalDist().inv_cdf((1 + level) / 2), binned.debiased_l2_squared(bins)
+    terms = squared_error_terms(bins)
     squared = tuple(float(squared_error_bound(estimate, *terms, side * z)) for side in (-1, 1))
     return Intervals(
         level=level,

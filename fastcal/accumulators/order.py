@@ -24,6 +24,38 @@ figure = Figures()
 
 # Rows that a thread keeps before it sorts them: sorting more at once is no faster, and 2^20 take 13 MB.
 MOST_ROWS = 1 << 20
+# As soon as so many rows show that there are more scores than cells, the rest is only counted.
+FIRST_ROWS = 1 << 17
+# Cells that are counted in: 8 MB. Rows of lower confidences are sorted as before.
+MOST_DENSE = 1 << 19
+ONE = 0x3FF0000000000000  # the key of 1
+
+
+class Dense:
+    """Counts of all cells of one level up to the confidence 1, for rows to be added to without sorting them."""
+
+    def __init__(self, level: int, base: int) -> None:
+        self.level = level
+        self.base = base
+        self.counts = np.zeros(((ONE >> level) + 1 - base, 2), np.int64)
+
+    @classmethod
+    def of(cls, cells: Cells | None) -> Dense | None:
+        """Of the level of some cells, and from the least of these on; None while scores are told apart exactly."""
+        if cells is None or cells.level == 0:
+            return None
+        return cls(cells.level, max(int(cells.keys[0]), (ONE >> cells.level) + 1 - MOST_DENSE))
+
+    def add(self, p: Array, outcome: Array) -> Array:
+        """Add rows; returns which were not, as they are below the least of the cells."""
+        left = np.empty(len(p), np.int64)
+        n = kernels.grouping.add_to_cells(p, outcome, np.int64(self.level), np.int64(self.base), self.counts, left)
+        return left[:n]
+
+    def cells(self, limit: int | None) -> Cells:
+        """The cells that hold rows."""
+        held = np.flatnonzero(self.counts.any(axis=1))
+        return Cells(self.level, held + self.base, self.counts[held]).limited(limit)
 
 
 class View:
@@ -101,21 +133,34 @@ class OrderPart(Part):
         return {"size": (2,), "keys": (m,), **sums}
 
     def start(self, n_columns: int) -> State:
-        """Rows that wait to be sorted, and the cells of those that were."""
-        return {"waiting": [], "cells": None, "n": 0, "n_waiting": 0}  # type: ignore[dict-item]
+        """Rows that wait to be sorted, the cells of those that were, and counts of cells known to be wide enough."""
+        return {"waiting": [], "cells": None, "dense": None, "n": 0, "n_waiting": 0}  # type: ignore[dict-item]
+
+    def resume(self, state: Any, so_far: State) -> None:
+        """See :meth:`Part.resume`: cells never get narrower again."""
+        if so_far:
+            state["dense"] = Dense.of(_cells(so_far))
 
     def add(self, state: Any, rows: Rows) -> None:
-        """Keep the rows of a chunk; sort them when there are many."""
+        """Count the rows of a chunk, or keep them; sort them when there are many."""
         p, outcome = rows.table[kernels.rows.CONFIDENCE], rows.hits[kernels.rows.OUTCOME]
         columns = [p, outcome] if rows.weights is None else [p, outcome, rows.weights]
-        known = ~np.isnan(p)
-        if rows.weights is not None:
-            known &= rows.weights > 0
-        kept = [column.copy() if known.all() else column[known] for column in columns]
-        state["waiting"].append(kept)
-        state["n_waiting"] += len(kept[0])
-        if self.n_cells is not None and state["n_waiting"] >= MOST_ROWS:
+        if rows.weights is None and state["dense"] is not None:
+            left = state["dense"].add(p, outcome)
+            state["n"] += int(np.count_nonzero(~np.isnan(p))) - len(left)
+            kept = [column[left] for column in columns]
+        else:
+            known = ~np.isnan(p)
+            if rows.weights is not None:
+                known &= rows.weights > 0
+            kept = [column.copy() if known.all() else column[known] for column in columns]
+        if len(kept[0]):
+            state["waiting"].append(kept)
+            state["n_waiting"] += len(kept[0])
+        if self.n_cells is not None and state["n_waiting"] >= (FIRST_ROWS if state["cells"] is None else MOST_ROWS):
             self._sort(state, n_threads=1)
+            if state["dense"] is None:
+                state["dense"] = Dense.of(state["cells"])
 
     def _sort(self, state: Any, n_threads: int | None) -> None:
         """From waiting rows to cells."""
@@ -127,14 +172,18 @@ class OrderPart(Part):
         del waiting
         np.clip(p, 0, 1, out=p)
         rows = scored_rows(p, outcome, weights[0] if weights else None, labels_only=True, n_threads=n_threads)
-        found = Cells.of(groups(rows, n_threads, by_class=True), self.n_cells)
+        self._take(state, Cells.of(groups(rows, n_threads, by_class=True), self.n_cells))
+        state["n"] += n
+
+    def _take(self, state: Any, found: Cells) -> None:
         cells = state["cells"]
         state["cells"] = found if cells is None else cells.merged(found, self.n_cells, by_class=True)
-        state["n"] += n
 
     def collect(self, state: Any) -> State:
         """Sort what is left."""
         self._sort(state, n_threads=None if self.n_cells is None else 1)
+        if state["dense"] is not None:
+            self._take(state, state["dense"].cells(self.n_cells))
         return _packed(state["cells"] or Cells.empty(), state["n"])
 
     def merge(self, left: State, right: State) -> State:

@@ -172,7 +172,11 @@ class ReliabilityPart(Part):
         if self.threshold:
             p = np.where(p > self.threshold, p, p.dtype.type(math.nan))
             p.flags.writeable = False
-        lookup = self.binning.lookup(rows.given_dtype, top=not rows.binary).arguments
+        found = self.binning.lookup(rows.given_dtype, top=not rows.binary)
+        if found.by_width and not self.squares and rows.weights is None and self.binning.size <= FEW_BINS:
+            self._add_uniform(state, p, outcome)
+            return
+        lookup = found.arguments
         squares = True if self.squares else None
         if rows.weights is None:
             kernels.binning.add(p, outcome, None, *lookup, squares, state["cells"])
@@ -183,9 +187,24 @@ class ReliabilityPart(Part):
         sums = state["weighted_count"], state["weighted_pair"]
         kernels.binning.add_weighted(p, outcome, rows.weights, None, *lookup, squares, *sums)
 
+    def _add_uniform(self, state: State, p: np.ndarray[Any, Any], outcome: np.ndarray[Any, Any]) -> None:
+        if "uniform" not in state:
+            size, n = kernels.binning.BLOCK, self.binning.size
+            state |= {"uniform": np.zeros((4, n), np.int64), "copies": np.zeros(4 * n, np.int64)}
+            state |= {"places": np.zeros(size, np.int32), "words": np.zeros(size, np.int64)}
+            state["rests"] = np.zeros(size, np.float32)
+        n_bins, scratch = np.float64(self.binning.size), (state["places"], state["words"], state["rests"])
+        kernels.binning.add_uniform(p, outcome, n_bins, *scratch, state["copies"], state["uniform"])
+
     def collect(self, state: State) -> State:
         """Sum the copies; carry the sums."""
-        collected = unpacked(state["cells"].sum(axis=0), squares=self.squares)
+        cells, names = state["cells"].sum(axis=0), kernels.binning
+        if "uniform" in state:
+            rows, hits, high, low = state["uniform"]
+            cells[:, names.ROWS] += rows + (hits << 32)
+            cells[:, names.HIGH] += high
+            cells[:, names.LOW] += low
+        collected = unpacked(cells, squares=self.squares)
         if "weighted_count" in state:
             collected["weighted_count"] = state["weighted_count"]
             collected["weighted_pair"] = state["weighted_pair"].view(np.int64)

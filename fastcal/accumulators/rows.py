@@ -12,6 +12,8 @@ from ..arrays import Array, Column, Predictions, tolerances, weighable
 # this keeps the second-level cache, and two threads are no faster than one (40 against 19 ms on 1 M x 10).
 CHUNK_BYTES = 1 << 21
 MAX_CHUNK = 1 << 16
+# Light rows of so many classes are looked at in one go before anything else.
+WIDE = 16
 
 
 class Rows:
@@ -42,7 +44,6 @@ class Rows:
         self._lines_read.flags.writeable = False
         self._empty_block = rows.empty_block(dtype, wide=False)
         self._lanes = rows.empty_block(dtype, wide=True)
-        self._powers = rows.scratch(0, dtype)
 
     def fill(self, start: int, stop: int) -> None:
         """Work on rows start to stop: sets ``prediction``, ``hits``, ``table``, ``weights``; adds to ``faults``.
@@ -68,6 +69,12 @@ class Rows:
                 self._take_weights(weights, start, stop, faults)
             self._add_faults(faults, start)
             return
+        if self.light and self._is_sound(scores):
+            if weights is not None:
+                self._take_weights(weights, start, stop, faults)
+            self._add_faults(faults, start)
+            return
+        self.table = self._table
         self._work[:] = self._empty_block
         if self.from_logits:
             self._from_logits(scores, faults)
@@ -94,8 +101,22 @@ class Rows:
         # Of light rows all that is wanted is the confidence, which is their maximum.
         columns = self._work[:, rows.MAXIMUM :] if self.light else self._work
         self._blocks = columns[:, : n_columns * rows.BLOCK].reshape(n_blocks, n_columns, -1).swapaxes(0, 1)
-        self.table = results.reshape(n_columns, -1)[:, :n]
-        self.table.flags.writeable = False
+        self._table = results.reshape(n_columns, -1)[:, :n]
+        self._table.flags.writeable = False
+
+    def _is_sound(self, scores: Array) -> bool:
+        """Whether all rows are distributions at a glance; sets the confidences and hits of light rows that are."""
+        if self.dtype != np.float32 or scores.shape[1] < WIDE:
+            return False
+        outcome = self.hits[kernels.rows.OUTCOME]
+        bits = scores.view(np.uint32)
+        confidence = np.empty(self.n, np.float32)
+        limit = self.tolerances[1]
+        if kernels.probabilities.wide_light(scores, bits, self.labels, limit, confidence, outcome):
+            return False
+        confidence.flags.writeable = False
+        self.table = confidence.reshape(1, -1)
+        return True
 
     def _from_logits(self, scores: Array, faults: Array) -> None:
         if self.binary:  # the row (0, z)
@@ -155,22 +176,12 @@ class Rows:
         return self._probabilities
 
     def _softmax(self) -> Array:
-        rows, normalise = kernels.rows, kernels.normalise
-        scores = self.values
-        if self.binary:
-            scores = np.stack([np.zeros_like(scores), scores], axis=1)
-            scores.flags.writeable = False
-        n_classes = scores.shape[1]
-        size = n_classes + 2 * rows.LANES if n_classes > rows.NARROW else rows.NARROW * rows.BLOCK
-        if self._powers.size < size:
-            self._powers = rows.scratch(size, self.dtype)
-        out = np.empty(scores.size, self.dtype)
-        lines = self._lines, self._lines_read
-        if n_classes > rows.NARROW:  # no half floats come here: the lines stand for their scratch
-            normalise.wide(scores, *self.divisor, *lines, *lines, self._powers, self._lanes, 0, False, out)
-        else:
-            normalise.narrow(scores, *self.divisor, *lines, self._powers, self._lanes, 0, False, out)
-        return out.reshape(scores.shape)
+        if self.binary:  # the confidence is P(y = 1)
+            p = self.table[kernels.rows.CONFIDENCE]
+            return np.stack([1 - p, p], axis=1)
+        out = np.empty(self.values.size, self.dtype)
+        kernels.softmax.probabilities(self.values, self._work, *self.divisor, out)
+        return out.reshape(self.values.shape)
 
     def _take_weights(self, column: Column, start: int, stop: int, faults: Array) -> None:
         rows = kernels.rows

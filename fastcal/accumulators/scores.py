@@ -117,10 +117,10 @@ class ScorePart(Part):
         values = {"nll": table[columns.NLL], "brier": table[columns.BRIER], "entropy": table[columns.ENTROPY]}
         correct = rows.hits[columns.CORRECT]
         weights = NO_WEIGHTS if rows.weights is None else rows.weights
-        if self.squares:
-            values |= {f"{name}_square": np.square(values[name], dtype=np.float64) for name in ("nll", "brier")}
         if rows.weights is None:
-            infinite, *_ = [self._sum(state, name, values[name], weights) for name in self.plain]
+            infinite, *_ = [self._sum(state, name, values[name], weights) for name in PLAIN]
+            for name in ("nll", "brier") if self.squares else ():
+                kernels.exact.add_squares(values[name], state[f"{name}_square_sum"])
             state["counts"][INFINITE] += infinite
             state["counts"][UNIT] += np.count_nonzero(rows.prediction >= 0)
             state["counts"][CORRECT] += np.count_nonzero(correct)
@@ -130,6 +130,8 @@ class ScorePart(Part):
                 state[f"{name}_sum"] = np.zeros((1, kernels.exact.N_LIMBS), np.int64)
         # ones and zeros in the dtype of the columns: no kernel is compiled for them alone
         values |= {"weight": np.ones_like(table[0]), "correct": correct.astype(table.dtype)}
+        if self.squares:
+            values |= {f"{name}_square": np.square(values[name], dtype=np.float64) for name in ("nll", "brier")}
         for name in ("weight", "correct", *PLAIN):
             infinite = self._sum(state, f"weighted_{name}", values[name], weights)
             state["counts"][INFINITE] += infinite if name == "nll" else 0

@@ -44,13 +44,19 @@ def _empty(words):
 
 
 @inner
+def _empty_cells(cells):
+    for k in range(cells.shape[0]):
+        for j in range(cells.shape[1]):
+            _empty(cells[k, j])
+
+
+@inner
 def _empty_all(totals, sums, cells):
     for k in range(cells.shape[0]):
         totals[k, SUM] += sums[k]
         sums[k] = 0
         _empty(totals[k])
-        for j in range(cells.shape[1]):
-            _empty(cells[k, j])
+    _empty_cells(cells)
 
 
 @inner
@@ -58,6 +64,29 @@ def _put(p, k, low, high, cuts, table, cells):
     cell = cells[k, bin_index(p, cuts, table)]
     cell[COUNT] += 1
     cell[SUM] += fixed(clipped(p, low, high))
+
+
+@kernel
+def add_few(probs, labels, confidence, threshold, cuts, table, low, high, cells, hits):
+    """As :func:`add` for few classes, in no vectors: each probability above ``threshold`` goes to its bin."""
+    n, n_classes = probs.shape
+    held = 0
+    for i in range(n):
+        if np.isnan(confidence[i]):
+            continue
+        held += 1
+        for k in range(n_classes):
+            p = np.float64(probs[i, k])
+            if p > threshold:
+                _put(p, np.uintp(k), low, high, cuts, table, cells)
+        y = np.uintp(labels[i])
+        p = np.float64(probs[i, y])
+        if p > threshold:
+            hits[y, bin_index(p, cuts, table)] += 1
+        if held == MOST_ROWS:
+            _empty_cells(cells)
+            held = 0
+    _empty_cells(cells)
 
 
 @kernel

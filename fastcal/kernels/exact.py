@@ -58,6 +58,29 @@ def carry(limbs):
 
 
 @kernel
+def add_squares(values, limbs):
+    """Add squares to one sum, limbs (1, N_LIMBS): those below 4 as multiples of 2^-60, in registers. NaN, inf: none."""
+    low, high = np.int64(0), np.int64(0)
+    for i in range(values.shape[0]):
+        value = np.float64(values[i])
+        square = value * value
+        if square < 4.0:
+            fixed = np.int64(np.rint(square * 2.0**60))
+            low += fixed & _MASK
+            high += fixed >> np.int64(32)
+        elif np.isfinite(square):
+            add_one(square, limbs[0])
+    high += low >> np.int64(32)
+    for place in range(2):  # 2^-60 is bit 22 of limb 31, 2^-28 that of limb 32
+        part = low & _MASK if place == 0 else high & _MASK
+        part <<= np.int64(22)
+        limbs[0, 31 + place] += part & _MASK
+        limbs[0, 32 + place] += part >> np.int64(32)
+    limbs[0, 33] += (high >> np.int64(32)) << np.int64(22)
+    carry(limbs)
+
+
+@kernel
 def add(values, weights, limbs):
     """Add values times weights, each product rounded to float64, to one sum, limbs (1, N_LIMBS).
 

@@ -138,6 +138,44 @@ def finish_binary(work):
 
 
 @kernel
+def wide_light(scores, bits, labels, sum_tolerance, confidence, hits):
+    """The largest probability of each row (N, K) of float32, whose ``bits`` are uint32, and whether it is the label's.
+
+    Returns how many rows need a closer look: the bits of NaN, infinity and negative numbers are above those of 1 as
+    unsigned integers. Integers are what a loop finds the largest and the sum of in vectors: 0.2 ns a probability, where
+    all that ``gather`` finds takes 3. A sum of p 2^24, each cut to an integer, is short by 2^-24 a class at most.
+    """
+    n_classes = bits.shape[1]
+    one = np.float32(1).view(np.uint32)
+    short = n_classes / 2.0**24
+    n_odd = 0
+    for i in range(bits.shape[0]):
+        row = bits[i]
+        probs = scores[i]
+        most = np.uint32(0)
+        total = np.int64(0)
+        for k in range(n_classes):
+            b = row[np.uintp(k)]
+            most = b if b > most else most
+            total += np.int64(np.int32(probs[np.uintp(k)] * np.float32(2.0**24)))
+        y = labels[i]
+        known = (y >= 0) & (y < n_classes)
+        off = np.float64(total) / 2.0**24 - 1.0
+        if most > one or off > sum_tolerance - short or off < -sum_tolerance or not known:
+            n_odd += 1
+            continue
+        confidence[i] = np.uint32(most).view(np.float32)
+        hit = row[np.uintp(y)] == most
+        if hit:
+            earlier = np.int64(0)
+            for k in range(y):
+                earlier += np.int64(row[np.uintp(k)] == most)
+            hit = earlier == 0
+        hits[i] = np.uint8(hit)
+    return n_odd
+
+
+@kernel
 def binary_light(probs, labels, tolerance, hits, faults):
     """What ``judge`` would find wrong with (N,) probabilities and labels, and the labels as ``hits``: nothing else.
 

@@ -87,7 +87,7 @@ class Question:
 
     def _quantile_classes(self) -> Binned:
         """Each class by itself, as if it were P(y = 1): one column of memory, and for logits their softmax."""
-        kept = self._gathered([]) if self.seen({}).compute()["n_nan"] else slice(None)
+        kept = self._gathered([]) if self.seen({}).n_nan else slice(None)
         probs = self.y_prob if self.y_prob.ndim > 1 else np.stack([1 - self.y_prob, self.y_prob], axis=1)
         if self.from_logits:
             probs = softmax(self.y_prob if self.y_prob.ndim > 1 else np.stack([0 * self.y_prob, self.y_prob], axis=1))
@@ -123,7 +123,7 @@ class Question:
         seen = self.seen({name: part})
         if seen.is_empty:
             raise DataError("y_true", (), "is empty")
-        self.undefined = self.nan_policy == "propagate" and seen.compute()["n_nan"] > 0
+        self.undefined = self.nan_policy == "propagate" and seen.n_nan > 0
         return part.view(seen.part_state(name))
 
     def seen(self, parts: dict[str, Part]) -> Accumulator:
@@ -161,7 +161,7 @@ class Question:
         if seen.is_empty:
             raise DataError("y_true", (), "is empty")
         plain = self.y_prob.ndim == 1 and not self.from_logits and not np.ma.isMaskedArray(self.y_prob)
-        if plain and not self.threshold and not seen.compute()["n_nan"]:
+        if plain and not self.threshold and not seen.n_nan:
             single = self.y_prob.dtype.kind == "f" and self.y_prob.dtype.itemsize <= 4
             return Column("y_prob", self.y_prob, np.dtype(np.float32 if single else np.float64))
         collected: list[tuple[int, Array]] = []

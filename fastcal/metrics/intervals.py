@@ -35,6 +35,7 @@ BLOCKED = (
     "overconfidence",
     "underconfidence",
 )
+OF_SCORES = ("accuracy", "nll", "brier", "entropy")
 NORMAL = ("accuracy", "nll", "brier", "squared_ce_debiased", "ece")
 METHODS = ("bootstrap", "normal")
 
@@ -172,18 +173,18 @@ def _normal(name: str, question: Question, level: float) -> ConfidenceInterval:
     value = float(estimate(bins)) if estimate else means[name][0]
     if found is None:
         raise ValueError("a normal interval of ECE needs every bin's gap to exceed 3 standard errors; here it does not")
-    if seen.compute()["n_nan"] and question.nan_policy == "propagate":
+    if seen.n_nan and question.nan_policy == "propagate":
         return ConfidenceInterval(math.nan, math.nan, math.nan, "normal")
     return ConfidenceInterval(value, found[0], found[1], "normal")
 
 
 def _by_blocks(name: str, question: Question, level: float, n_resamples: int, seed: int) -> ConfidenceInterval:
-    part = BlockPart(question.uniform(), seed)
+    part = BlockPart(question.uniform(), seed, light=name not in OF_SCORES)
     seen = _seen(question, {"blocks": part})
     blocks = part.view(seen.part_state("blocks"))
     whole = blocks.whole()
     estimate = float(whole[name])
-    if seen.compute()["n_nan"] and question.nan_policy == "propagate":
+    if seen.n_nan and question.nan_policy == "propagate":
         return ConfidenceInterval(math.nan, math.nan, math.nan, "bootstrap")
     low, high = interval(name, whole, blocks.resampled(n_resamples, seed)[name], level)
     return ConfidenceInterval(estimate, low, high, "bootstrap")
