@@ -1,4 +1,4 @@
-"""Confidences in cells of a limited number: exact while they are few, else within a stated bound; the laws of states."""
+"""Confidences in cells of a limited number: exact while they are few, else within a stated bound; states."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ DISTRIBUTIONS = {
 OUTCOMES = {
     "calibrated": lambda rng, p: rng.random(len(p)) < p,
     "against the order": lambda rng, p: rng.random(len(p)) < 1 - p,
-    "rising": lambda rng, p: np.arange(len(p))[np.argsort(np.argsort(p))] > 0.6 * len(p),
-    "in waves": lambda rng, p: np.argsort(np.argsort(p)) // max(len(p) // 47, 1) % 2 == 0,
+    "rising": lambda _, p: np.arange(len(p))[np.argsort(np.argsort(p))] > 0.6 * len(p),
+    "in waves": lambda _, p: np.argsort(np.argsort(p)) // max(len(p) // 47, 1) % 2 == 0,
 }
 
 
@@ -240,8 +240,8 @@ BAD_STATES = {
     "counts that wrap": {"sums": lambda _: np.full((3, 2), 1 << 62)},
     "more cells than the limit": {
         "keys": lambda _: np.arange(2000),
-        "sums": lambda _: np.eye(2000, 2, dtype=np.int64) + [[0, 1]],
-        "size": lambda _: np.array([2001, 0]),
+        "sums": lambda _: np.ones((2000, 2), np.int64),
+        "size": lambda _: np.array([4000, 0]),
     },
 }
 BAD_PAIRS = {

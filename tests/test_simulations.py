@@ -175,19 +175,17 @@ def of_evaluation(y, p, w):
 def test_closed_form_intervals_cover_as_often_as_they_say(name, weighted):
     model = MODELS[name]
     found = simulated(model, 1000 if JIT else 60, 10, of_evaluation, weighted=weighted)
-    for figure, truth in model.figures().items():
-        intervals = [getattr(one, figure) for one in found]
-        if figure == "ece" and name != "far off":
-            assert not any(one.ece_applies for one in found) or name != "calibrated"
-            continue
-        inside = [low <= truth <= high for low, high in intervals if (low, high) != (None, None)]
+    truths = model.figures()
+    del truths["ece"]
+    for figure, truth in truths.items():
+        inside = [low <= truth <= high for low, high in (getattr(one, figure) for one in found)]
         assert not JIT or covers(sum(inside), len(inside)), (figure, np.mean(inside))
 
 
 @needs_many
 @pytest.mark.parametrize("weighted", [False, True])
 def test_ece_has_an_interval_where_every_gap_is_clear_and_it_covers(weighted):
-    found = simulated(FAR_OFF, 1500, 11, of_evaluation, weighted=weighted)
+    found = simulated(FAR_OFF, 2500, 11, of_evaluation, weighted=weighted)
     truth = FAR_OFF.figures()["ece"]
     applied = [one.ece for one in found if one.ece_applies]
     assert len(applied) > 0.98 * len(found)
@@ -244,8 +242,7 @@ def test_normal_intervals_of_the_function_are_those_of_the_evaluation(figure, we
 
 
 @needs_many
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("name", "weighted"), [("calibrated", False), ("slightly off", True), ("far off", False)])
 def test_bootstrap_intervals_cover_as_often_as_they_say(name, weighted):
     model = MODELS[name]
     truths = model.figures()

@@ -172,6 +172,7 @@ class Accumulator(Mergeable):
         if batch.n_rows:
             with self._changing():
                 self._check_columns(batch)
+                self._check_room(batch.n_rows)
                 self._columns, self._states = batch.n_columns, self._with(batch)
         return self
 
@@ -194,6 +195,10 @@ class Accumulator(Mergeable):
                 states[name] = part.merge(states[name], part.collect(worker.states[name]))
         return states
 
+    def _check_room(self, n: int) -> None:
+        if sum(self._row_counts().values()) + n > MAX_COUNT:
+            raise ValueError(f"a state holds at most {MAX_COUNT} rows")
+
     def _check_columns(self, batch: Predictions) -> None:
         if self._columns not in (None, batch.n_columns):
             seen = f"(N, {self._columns})" if self._columns else "(N,)"
@@ -215,6 +220,7 @@ class Accumulator(Mergeable):
         with self._changing():
             if None not in (self._columns, other._columns) and self._columns != other._columns:
                 raise ValueError(f"cannot merge: scores have {self._columns} columns here and {other._columns} there")
+            self._check_room(sum(other._row_counts().values()))
             if other._columns is not None:
                 theirs = other._states
                 states = {name: part.merge(self._states[name], theirs[name]) for name, part in self._parts.items()}

@@ -120,6 +120,25 @@ class Binned:
         return cls(rows, **arrays, labels_vary=labels_vary)
 
 
+def is_sound(state: State) -> bool:
+    """Whether sums over bins from outside can be those of rows: each within what so many rows, or weights, come to."""
+    count, hits = state["count"], state["hits"]
+    sums = [floats(state["confidence_signed_sum"])] + ([floats(state["square_sum"])] if "square_sum" in state else [])
+    sound = (hits <= count).all() and all((abs(one) <= 2.0 * count).all() for one in sums)
+    if "weighted_count" in state:
+        weight, outcome, confidence, weight2, *more = np.moveaxis(
+            state["weighted_pair"].view(np.float64)[..., 0], -1, 0
+        )
+        full = state["weighted_count"] > 0
+        sound = sound and (weight >= 0).all() and (outcome >= 0).all() and (outcome <= weight * (1 + 1e-9)).all()
+        sound = sound and (abs(confidence) <= 2 * weight).all() and (weight2 >= 0).all() and not weight[~full].any()
+        if more:
+            residual2, square2, square = more
+            sound = sound and (abs(residual2) <= 2 * weight2).all() and (square2 >= 0).all() and (square >= 0).all()
+            sound = sound and (square2 <= 4 * weight2).all() and (square <= 4 * weight).all()
+    return bool(sound)
+
+
 def residuals(hits: Array, digits: Array) -> Array:
     """Exact sums of y - p from counts of hits and the digits of the sum of p, in units of 2^-62; not carried."""
     found = -digits

@@ -13,7 +13,7 @@ from fastcal import kernels
 from ..arrays import Array
 from . import binned
 from .base import Accumulator, Options, Part
-from .binned import Binned, quotient
+from .binned import Binned, is_sound, quotient
 from .bins import Binning, check_threshold
 from .rows import Rows
 from .state import UNIT_BITS, Figures, State
@@ -180,7 +180,7 @@ class ClasswisePart(Part):
         """See :meth:`Part.rows_in`."""
         if not state:
             return None
-        if (state["hits"] > state["count"]).any():
+        if not is_sound(state):
             return -1
         rows = state["count"].sum(axis=1)
         if "weighted_count" in state:

@@ -14,7 +14,7 @@ from fastcal import kernels
 from ..arrays import Array
 from . import binned
 from .base import Part
-from .binned import Binned, quotient
+from .binned import Binned, is_sound, quotient
 from .bins import Binning
 from .curve import wilson
 from .intervals import deviation, squared_error_bound, squared_error_terms
@@ -254,7 +254,7 @@ class GroupPart(Part):
         """See :meth:`Part.rows_in`."""
         names = kernels.grouped
         bins, counts = state["count"].sum(axis=1), state["counts"][:, names.ROWS]
-        sound = (state["hits"] <= state["count"]).all() and (bins == counts).all()
+        sound = is_sound(state) and (bins == counts).all()
         n = sum(counts.tolist())
         if "weighted_count" in state:
             more = state["weighted_counts"][:, names.ROWS]
@@ -277,6 +277,7 @@ class GroupPart(Part):
         """The labels from a header."""
         kinds = (str, int, float, bool)
         known = isinstance(header, list) and all(label is None or type(label) in kinds for label in header)
+        known = known and all(math.isfinite(label) for label in header if type(label) is float)
         if not known or ordered(header) != header or len({key(plain(label)) for label in header}) != len(header):
             raise ValueError("not a fastcal state: its groups are not what they should be")
         return {"labels": as_objects(header)}

@@ -116,11 +116,12 @@ class OrderPart(Part):
     light = True
     optional = frozenset({"pair"})
 
-    def __init__(self, n_bins: int = DEFAULT_BINS, n_cells: int | None = DEFAULT_CELLS) -> None:
+    def __init__(self, n_bins: int = DEFAULT_BINS, n_cells: int | None = DEFAULT_CELLS, threshold: float = 0.0) -> None:
         if isinstance(n_bins, bool) or not isinstance(n_bins, int | np.integer) or not 1 <= n_bins <= MAX_BINS:
             raise ValueError(f"n_bins is {n_bins!r}; expected an integer from 1 to {MAX_BINS}")
         self.n_bins = int(n_bins)
         self.n_cells = check_cells(n_cells)
+        self.threshold = threshold
 
     def shapes(self, n_columns: int) -> dict[str, tuple[int, ...]]:
         """See :meth:`Part.shapes`; here of an empty state."""
@@ -150,7 +151,7 @@ class OrderPart(Part):
             state["n"] += int(np.count_nonzero(~np.isnan(p))) - len(left)
             kept = [column[left] for column in columns]
         else:
-            known = ~np.isnan(p)
+            known = p > self.threshold if self.threshold else ~np.isnan(p)
             if rows.weights is not None:
                 known &= rows.weights > 0
             kept = [column.copy() if known.all() else column[known] for column in columns]

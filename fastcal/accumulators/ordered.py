@@ -164,9 +164,11 @@ class CellAccumulator(Mergeable):
         if sums.shape[1] == 2:
             counted = (sums >= 0).all() and (sums < MAX_COUNT).all() and (sums.sum(axis=1) > 0).all()
             return bool(counted) and sum(map(int, sums.ravel())) <= n_rows
+        if not (abs(sums) < 1e250).all():  # nor NaN
+            return False
         weights = sums[:, :2].sum(axis=1) + (sums[:, 2:].sum(axis=1) if self.by_class else 0)
         least = min(sums[:, 0].min(initial=0), sums[:, 2].min(initial=0) if self.by_class else 0)
-        return bool((abs(sums) < 1e250).all() and (weights > 0).all() and least >= 0)
+        return bool((weights > 0).all() and least >= 0)
 
     def _copy(self) -> Self:
         new = type(self)(**self._settings, n_threads=self._n_threads)

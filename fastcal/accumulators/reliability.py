@@ -12,7 +12,7 @@ from fastcal import kernels
 
 from . import binned
 from .base import Accumulator, Options, Part
-from .binned import Binned
+from .binned import Binned, is_sound
 from .bins import Binning, check_threshold
 from .curve import ReliabilityCurve
 from .rows import Rows
@@ -214,7 +214,7 @@ class ReliabilityPart(Part):
         """See :meth:`Part.rows_in`."""
         weighted = state.get("weighted_count", np.zeros(1, np.int64))
         total = sum(state["count"].tolist()) + sum(weighted.tolist())
-        if (state["hits"] > state["count"]).any():
+        if not is_sound(state):
             return -1
         return None if self.threshold else total
 

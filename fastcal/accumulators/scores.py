@@ -143,6 +143,15 @@ class ScorePart(Part):
             array.flags.writeable = False  # one type of array, one compilation
         return int(kernels.exact.add(values, weights, state[f"{name}_sum"]))
 
+    def rows_in(self, state: State) -> int | None:
+        """See :meth:`Part.rows_in`."""
+        sums, most = Sums(state), int(kernels.exact.LARGEST)
+        limits = ((sums.correct, 1), (sums.brier, 3), (sums.entropy, most), (sums.nll, most))
+        sound = all(total <= sums.weight * limit for total, limit in limits)
+        squares = [sums.sum_of(f"{name}{end}") for name in SQUARES for end in ("", "2")]
+        sound = sound and all(total >> (FLOAT_BITS + 1000) == 0 for total in squares)
+        return None if sound else -1
+
     def view(self, state: State) -> Sums:
         """See :meth:`Part.view`."""
         return Sums(state)

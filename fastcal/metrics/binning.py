@@ -50,26 +50,33 @@ class Question:
         self.threshold = check_threshold(self.threshold)
         if self.threshold and self.target == "canonical":
             raise ValueError("threshold does not apply to target='canonical'")
-        self.y_prob = scores = array_of("y_prob", self.y_prob)
+        self.y_prob = scores = _filled(array_of("y_prob", self.y_prob))
         if self.target == "auto":
             self.target = "positive" if scores.ndim == 1 else "top-label"
         elif self.target == "positive" and scores.ndim > 1:
-            if scores.shape[-1] != 2:
-                raise DataError(
-                    "y_prob", (), f"has shape {scores.shape}; target='positive' takes P(y = 1), or two columns"
-                )
-            self.y_prob = self._column(scores)
+            self._take_column(scores)
         elif self.target == "top-label" and scores.ndim == 1:
-            self.y_prob = np.stack([np.zeros_like(scores) if self.from_logits else 1 - scores, scores], axis=1)
+            self.seen({})
+            self.y_prob = self._both(scores)
         if self.convention == "calibre" and isinstance(self.binning, str):
-            self.n_bins = min(self.n_bins or Binning(convention="calibre").n_bins, max(len(scores), 1))
+            self.n_bins = min(Binning(self.n_bins, convention="calibre").n_bins, max(np.size(self.y_true), 1))
 
-    def _column(self, scores: Array) -> Array:
-        """P(y = 1) of two columns, or its log-odds."""
-        if self.from_logits:
-            return np.asarray(scores[..., 1] - scores[..., 0])
-        self.seen({})
-        return np.asarray(scores[..., 1])
+    def _take_column(self, scores: Array) -> None:
+        """P(y = 1) of two columns, or its log-odds; NaN for rows that are no distribution."""
+        if scores.shape[-1] != 2:
+            raise DataError("y_prob", (), f"has shape {scores.shape}; target='positive' takes P(y = 1), or two columns")
+        known = self._gathered([]) if self.seen({}).n_nan else None
+        scores = scores.reshape(-1, 2)
+        with np.errstate(invalid="ignore"):
+            column = scores[:, 1] - scores[:, 0] if self.from_logits else np.clip(scores[:, 1], 0, 1)
+        self.y_prob = column if known is None else np.where(known, column, np.nan)
+        self.y_true = array_of("y_true", self.y_true).reshape(-1)
+        if self.sample_weight is not None:
+            self.sample_weight = array_of("sample_weight", self.sample_weight).reshape(-1)
+
+    def _both(self, scores: Array) -> Array:
+        """(N,) scores as rows of both classes."""
+        return np.stack([np.zeros_like(scores) if self.from_logits else 1 - scores, scores], axis=1)
 
     def bins(self) -> Bins:
         """Sums over the bins of one set of predictions: (B,)."""
@@ -87,10 +94,13 @@ class Question:
 
     def _quantile_classes(self) -> Binned:
         """Each class by itself, as if it were P(y = 1): one column of memory, and for logits their softmax."""
-        kept = self._gathered([]) if self.seen({}).n_nan else slice(None)
-        probs = self.y_prob if self.y_prob.ndim > 1 else np.stack([1 - self.y_prob, self.y_prob], axis=1)
-        if self.from_logits:
-            probs = softmax(self.y_prob if self.y_prob.ndim > 1 else np.stack([0 * self.y_prob, self.y_prob], axis=1))
+        seen = self.seen({})
+        if seen.is_empty:
+            raise DataError("y_true", (), "is empty")
+        kept = self._gathered([]) if seen.n_nan else slice(None)
+        self.undefined = self.nan_policy == "propagate" and seen.n_nan > 0
+        probs = self.y_prob if self.y_prob.ndim > 1 else self._both(self.y_prob)
+        probs = softmax(probs) if self.from_logits else probs
         probs = probs.reshape(-1, probs.shape[-1])
         labels = array_of("y_true", self.y_true).reshape(-1)
         weights = None if self.sample_weight is None else array_of("sample_weight", self.sample_weight).reshape(-1)
@@ -148,10 +158,12 @@ class Question:
         n_bins = Binning(self.n_bins).n_bins
         if self.sample_weight is None:
             column = self._confidences()
+            if not len(column.values):
+                return Binning(n_bins)
             return Binning.between(
                 np.unique(np.clip(quantiles(column, np.linspace(0, 1, n_bins + 1), self.n_threads), 0, 1))
             )
-        part = OrderPart(n_cells=None)
+        part = OrderPart(n_cells=None, threshold=self.threshold)
         view = self._view("order", part)
         return Binning(n_bins) if view.rows is None else Binning.between(view.rows.edges(n_bins))
 
@@ -168,8 +180,6 @@ class Question:
         self._gathered(collected)
         values = np.concatenate([values for _, values in sorted(collected, key=lambda one: one[0])])
         values = values[values > self.threshold] if self.threshold else values[~np.isnan(values)]
-        if not len(values):
-            raise DataError("y_prob", (), "has no row to put in bins")
         return Column("y_prob", values, values.dtype)
 
     def _gathered(self, collected: list[tuple[int, Array]]) -> Array:
@@ -177,6 +187,14 @@ class Question:
         self.seen({"confidences": _Confidences(collected)})
         values = [values for _, values in sorted(collected, key=lambda one: one[0])]
         return np.asarray(~np.isnan(np.concatenate(values)))
+
+
+def _filled(scores: Array) -> Array:
+    """Floats, with NaN for what is masked; what is neither masked nor bool as it is."""
+    if isinstance(scores, np.ma.MaskedArray):
+        real = scores.dtype if scores.dtype.kind == "f" else np.dtype(np.float64)
+        return np.ma.filled(scores.astype(real), np.nan)
+    return scores.astype(np.float64) if scores.dtype.kind == "b" else scores
 
 
 class _Confidences(Part):

@@ -281,7 +281,7 @@ def brier_decomposition(y_true: Any, y_prob: Any, **options: Unpack[BinOptions])
         bins = question.bins().sums
         if bins.square2 is None:
             raise DataError("y_prob", (), "has no squared residuals")
-        brier = float(bins.square.sum() / bins.total) if bins.square is not None else math.nan
+        brier = float(binned.quotient(bins.square.sum(), bins.total, math.nan)) if bins.square is not None else math.nan
     terms = (binned.l2_squared, binned.resolution_term, binned.uncertainty_term)
     rel, res, unc = (float(np.sum(np.nan_to_num(term(bins)))) if bins.total.any() else math.nan for term in terms)
     found = BrierDecomposition(brier, rel, res, unc, unc - res, brier - (rel - res + unc))

@@ -16,6 +16,7 @@ from ..accumulators.reliability import ReliabilityPart
 from ..accumulators.scores import ScorePart
 from ..arrays import Array, DataError, array_of, predictions
 from .binning import Question
+from .one_shot import BinOptions, Options
 
 # What a metric is called among the figures of a state; public functions by their own names.
 FIGURES = {"brier_score": "brier", "log_loss": "nll", "squared_ce": "squared_ce_debiased"}
@@ -83,7 +84,7 @@ def confidence_interval(
     >>> round(found.low, 4), found.high
     (0.963, 1.0)
     """
-    if not 0 < level < 1:
+    if not (isinstance(level, float | np.floating) and 0 < level < 1):
         raise ValueError(f"level is {level!r}; expected a number between 0 and 1")
     whole = isinstance(n_resamples, int | np.integer) and not isinstance(n_resamples, bool)
     if not whole or n_resamples < 2:
@@ -95,6 +96,8 @@ def confidence_interval(
     name = FIGURES.get(name, name)
     if isinstance(metric, str) and name not in BLOCKED:
         raise ValueError(f"metric is {metric!r}; expected a function, or one of {', '.join(BLOCKED)}")
+    if name in BLOCKED or name == "calibration_error":
+        _check_options(name, options)
     left, name = _as_figure(name, options)
     if method == "normal":
         if name not in NORMAL:
@@ -107,6 +110,19 @@ def confidence_interval(
     if isinstance(metric, str):
         raise ValueError(f"metric {metric!r} with these options: give the function itself, whose rows are resampled")
     return _by_rows(metric, y_true, y_prob, level, int(n_resamples), seed, options)
+
+
+def _check_options(name: str, options: dict[str, Any]) -> None:
+    known = [*Options.__annotations__]
+    if name not in OF_SCORES:
+        known += BinOptions.__annotations__
+    if name in ("ece", "mce", "rmsce", "calibration_error"):
+        known += ["debiased", "squared"]
+    if name == "calibration_error":
+        known += ["norm"]
+    for option in options:
+        if option not in known:
+            raise TypeError(f"{option!r} is no option of {name}, nor of confidence_interval")
 
 
 def _public_name(metric: Callable[..., float]) -> str:
