@@ -127,6 +127,16 @@ def test_slices_have_the_convention_of_the_whole(convention):
             assert found[name][g] == pytest.approx(expected, abs=1e-13), name
 
 
+@pytest.mark.parametrize("weights", [None, [2, 1, 0, 3]])
+def test_a_label_of_probability_0_makes_its_slices_nll_infinite(weights):
+    state = fc.Evaluation(groups=True)
+    state.update([0, 1, 0, 1], [0.2, 0.0, 1.0, 0.8], sample_weight=weights, groups=["a", "b", "c", "a"])
+    groups = state.compute()["groups"]
+    assert groups["nll"].tolist()[:2] == [pytest.approx(-np.log(0.8)), np.inf]
+    assert groups["n_zero_probability"].tolist() == ([0, 1, 1] if weights is None else [0, 1, 0])
+    assert groups.worst("nll", 1)[0]["label"] == "b"
+
+
 def test_whole_figures_do_not_change_with_slices():
     rng = np.random.default_rng(2)
     y, p = rng.integers(0, 3, 100), rng.dirichlet(np.ones(3), 100)

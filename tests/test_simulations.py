@@ -248,12 +248,26 @@ def test_bootstrap_intervals_cover_as_often_as_they_say(name, weighted):
     truths = model.figures()
     if name != "far off":
         del truths["ece"]  # mostly noise
+    seeds = iter(range(INTERVALS))  # one for each: the error of few resamples would else be that of all simulations
 
     def inside(y, p, w):
-        options = {"n_bins": 5, "sample_weight": w, "n_resamples": 200, "random_state": 0}
-        found = {figure: fc.confidence_interval(figure, y, p, **options) for figure in truths}
-        return [found[figure].low <= truth <= found[figure].high for figure, truth in truths.items()]
+        """As ``confidence_interval`` makes them, all figures at once."""
+        seed = next(seeds)
+        seen = fc.Evaluation(n_bins=5, classwise=False, bootstrap=seed).update(y, p, sample_weight=w)
+        blocks = seen._parts["bootstrap"].view(seen.part_state("bootstrap"))
+        found = blocks.intervals(0.95, 300, seed)
+        return [found[figure] is not None and found[figure][0] <= t <= found[figure][1] for figure, t in truths.items()]
 
-    held = np.sum(simulated(model, 1000, 16, inside, weighted=weighted, n=120), axis=0)
+    held = np.sum(simulated(model, 1000 if name != "far off" else 2500, 16, inside, weighted=weighted), axis=0)
     for figure, times in zip(truths, held, strict=True):
-        assert covers(times, 120), (figure, times)
+        assert covers(times, INTERVALS), (figure, times)
+
+
+@needs_many
+def test_a_bootstrap_interval_is_what_those_simulations_took():
+    y, p, _ = FAR_OFF.draw(np.random.default_rng(17), 2500)
+    seen = fc.Evaluation(n_bins=5, classwise=False, bootstrap=3).update(y, p)
+    found = seen._parts["bootstrap"].view(seen.part_state("bootstrap")).intervals(0.95, 300, 3)
+    for figure in FAR_OFF.figures():
+        one = fc.confidence_interval(figure, y, p, n_bins=5, n_resamples=300, random_state=3)
+        assert (one.low, one.high) == found[figure]

@@ -76,6 +76,13 @@ class Part(ABC):
         """A worker's state in the form in which states are merged and kept."""
         return state
 
+    def pooled(self, states: Sequence[State]) -> State:
+        """What the workers of one batch have seen, collected."""
+        total: State = {}
+        for state in states:
+            total = self.merge(total, self.collect(state))
+        return total
+
     def empty(self, n_columns: int) -> State:
         """A state of no rows; for merging, no array at all is the same."""
         shapes = self.shapes(n_columns).items()
@@ -139,6 +146,8 @@ class Accumulator(Mergeable):
         nan_policy: NanPolicy = "raise",
         n_threads: int | None = None,
     ) -> None:
+        if not isinstance(from_logits, bool | np.bool_):
+            raise ValueError(f"from_logits is {from_logits!r}; expected True or False")
         if nan_policy not in NAN_POLICIES:
             raise ValueError(f"nan_policy is {nan_policy!r}; expected one of {', '.join(NAN_POLICIES)}")
         super().__init__({**settings, "from_logits": bool(from_logits), "nan_policy": nan_policy}, n_threads)
@@ -190,9 +199,8 @@ class Accumulator(Mergeable):
         )
         n_nan = self._check_faults(batch, workers)
         states = {**self._states, "rows": merged(self._states["rows"], _rows_state(batch.n_rows - n_nan, n_nan))}
-        for worker in workers:
-            for name, part in self._parts.items():
-                states[name] = part.merge(states[name], part.collect(worker.states[name]))
+        for name, part in self._parts.items():
+            states[name] = part.merge(states[name], part.pooled([worker.states[name] for worker in workers]))
         return states
 
     def _check_room(self, n: int) -> None:

@@ -143,7 +143,7 @@ class Binning:
         closed: str | None = None,
         convention: str | None = None,
     ) -> None:
-        if convention is not None and convention not in CONVENTIONS:
+        if convention is not None and not (isinstance(convention, str) and convention in CONVENTIONS):
             raise ValueError(f"convention is {convention!r}; expected one of {', '.join(CONVENTIONS)}")
         if convention is not None and closed is not None:
             raise ValueError(f"closed is {closed!r}, which convention={convention!r} decides; give one of them")

@@ -14,7 +14,7 @@ from ..arrays import Array
 from .binned import Binned
 from .bins import Binning
 from .groups import GroupPart, figures_of
-from .intervals import Interval
+from .intervals import Interval, is_clear
 from .labels import as_objects
 from .rows import Rows
 from .state import Figures, State, merged
@@ -27,6 +27,7 @@ LABELS = as_objects(list(range(BLOCKS)))
 # What a figure can be, so that no interval leaves it.
 WITHIN_ONE = ("accuracy", "confidence", "ece", "mce", "rmsce", "overconfidence", "underconfidence", "rmsce_debiased")
 FROM_ZERO = ("nll", "brier", "entropy", "ece_if_calibrated")
+OF_GAPS = ("ece", "mce", "rmsce", "overconfidence", "underconfidence")
 PLAIN = {"ece_debiased": "ece", "rmsce_debiased": "rmsce", "squared_ce_debiased": "rmsce"}
 LEFT_OUT = ("n", "weight", "n_zero_probability", "ece_if_calibrated")
 
@@ -57,10 +58,21 @@ class Blocks:
         """Figures of all blocks together."""
         return figures_of(self.bins.each(lambda one: one.sum(axis=0)), self.counts.sum(axis=0), self.sums.sum(axis=0))
 
-    def intervals(self, level: float, n_resamples: int, seed: int) -> dict[str, Interval]:
-        """Basic bootstrap intervals of every figure."""
+    def is_spread(self) -> bool:
+        """Whether rows are in about as many blocks as a hash of as many numbers puts them."""
+        rows = self.bins.count.sum(axis=-1)
+        expected = BLOCKS * -math.expm1(-float(rows.sum()) / BLOCKS)
+        return bool(np.count_nonzero(rows) >= expected - 6 * math.sqrt(expected))
+
+    def intervals(self, level: float, n_resamples: int, seed: int) -> dict[str, Interval | None]:
+        """Basic bootstrap intervals of every figure; None for what near calibration is mostly noise."""
         found, whole = self.resampled(n_resamples, seed), self.whole()
-        return {name: interval(name, whole, values, level) for name, values in found.items() if name not in LEFT_OUT}
+        names = [name for name in found if name not in LEFT_OUT]
+        if not self.is_spread():
+            return dict.fromkeys(names, (math.nan, math.nan))
+        clear = bool(is_clear(self.bins.each(lambda one: one.sum(axis=0))))
+        kept = {name: interval(name, whole, found[name], level) for name in names}
+        return {name: None if name in OF_GAPS and not clear else ends for name, ends in kept.items()}
 
 
 def interval(name: str, whole: dict[str, Array], values: Array, level: float) -> Interval:
@@ -86,9 +98,19 @@ def basic(name: str, estimate: float, values: Array, level: float, truth: float 
 
 
 @figure
-def bootstrap(blocks: Blocks) -> dict[str, list[float]]:
-    """Bootstrap intervals at 0.95, by figure."""
-    return {name: list(interval) for name, interval in blocks.intervals(0.95, 1000, 0).items()}
+def bootstrap(blocks: Blocks) -> dict[str, list[float] | None]:
+    """Bootstrap intervals at 0.95, by figure.
+
+    None for figures of absolute gaps unless every bin's exceeds 3 standard errors; ``intervals`` has a band instead.
+    """
+    return {name: None if ends is None else list(ends) for name, ends in blocks.intervals(0.95, 1000, 0).items()}
+
+
+def check_seed(name: str, seed: Any) -> int:
+    """A seed as an integer; raises ValueError for what is none."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 1 << 63:
+        raise ValueError(f"{name} is {seed!r}; expected an integer from 0 to 2^63 - 1")
+    return int(seed)
 
 
 class BlockPart(GroupPart):
@@ -98,9 +120,7 @@ class BlockPart(GroupPart):
 
     def __init__(self, binning: Binning, seed: int = 0, *, light: bool = False) -> None:
         super().__init__(binning)
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 1 << 63:
-            raise ValueError(f"seed is {seed!r}; expected an integer from 0 up")
-        self.seed = int(seed)
+        self.seed = check_seed("seed", seed)
         self.light = light  # sums over bins only
 
     def shapes(self, n_columns: int) -> dict[str, tuple[int, ...]]:

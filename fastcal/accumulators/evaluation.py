@@ -8,7 +8,7 @@ from typing import Any, Self, Unpack
 from ..arrays import DataError, array_of
 from .base import Accumulator, Options, Part
 from .bins import Binning
-from .blocks import BlockPart
+from .blocks import BlockPart, check_seed
 from .classwise import MOST_CELLS, ClasswisePart
 from .evaluation_report import EvaluationReport
 from .groups import GroupPart
@@ -34,8 +34,9 @@ class Evaluation(Accumulator):
     ``n_bins``, ``binning`` ("uniform" or edges), ``closed`` and ``convention`` as in :func:`fastcal.calibration_error`.
     ``groups=True``: :meth:`update` takes ``groups``, and ``report["groups"]`` has the figures of each. ``bootstrap``:
     an integer seeds the hash of row numbers that puts rows in 1024 blocks, ``report["bootstrap"]`` has intervals from
-    resampling these (a standard error is known to 2 %, a variance to 4.4 %); rows are numbered as they come, or
-    from ``row`` of :meth:`update` on, so that parts of a stream see the same blocks wherever they are worked on.
+    resampling these (a standard error is known to 2 %, a variance to 4.4 %). Rows are numbered as they come, or from
+    ``row`` of :meth:`update` on: say it of parts that are merged, so that they see the blocks that the whole would.
+    Parts of few rows that all began at row 0 leave most blocks empty, and the intervals NaN.
     ``squares=False`` leaves out what debiased figures and intervals are made of. ``parts``: some of "scores",
     "reliability", "classwise", "order", "smooth" and "spiegelhalter", None for all.
     ``classwise``: the bins of every class, None for yes up to 262 144 of them, 40 bytes each; else the figures are NaN.
@@ -79,7 +80,7 @@ class Evaluation(Accumulator):
         if groups:
             made["groups"] = GroupPart(bins)
         if bootstrap is not None:
-            made["bootstrap"] = BlockPart(bins, bootstrap)
+            made["bootstrap"] = BlockPart(bins, check_seed("bootstrap", bootstrap))
         own = {"groups": groups, "classwise": classwise, "bootstrap": bootstrap, "squares": squares}
         names = None if parts is None else sorted(kept)
         super().__init__(settings={**bins.settings(), **own, "parts": names}, parts=made, **options)
@@ -119,10 +120,15 @@ class Evaluation(Accumulator):
         return EvaluationReport(figures, {**report.descriptions, "intervals": f"Intervals at {LEVEL}."})
 
 
-def _names(parts: Any, known: Collection[str]) -> list[str]:
-    if isinstance(parts, str) or not isinstance(parts, Collection) or not parts or not set(parts) <= set(known):
+def _names(parts: Any, known: dict[str, Any]) -> list[str]:
+    if (
+        isinstance(parts, str)
+        or not isinstance(parts, Collection)
+        or not parts
+        or any(one not in known for one in parts)
+    ):
         raise ValueError(f"parts is {parts!r}; expected some of {', '.join(known)}")
-    return list(parts)
+    return sorted(set(parts))
 
 
 def _row_number(row: Any) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -45,12 +46,17 @@ class GroupReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Lists."""
-        return {"labels": list(self.labels), **{name: values.tolist() for name, values in self.figures.items()}}
+        labels = [one if one is None or isinstance(one, str | int | float) else str(one) for one in self.labels]
+        return {"labels": labels, **{name: values.tolist() for name, values in self.figures.items()}}
 
     def undefined(self) -> GroupReport:
         """NaN for every figure."""
         floats = {n: np.full(len(v), math.nan) if v.dtype.kind == "f" else v for n, v in self.figures.items()}
-        return GroupReport(self.labels, floats, {name: np.full(len(self.labels), math.nan) for name in self.lower})
+        return GroupReport(
+            self.labels,
+            floats,
+            {name: tuple(np.full(len(self.labels), math.nan) for _ in given) for name, given in self.lower.items()},
+        )
 
     def lower_bound(self, name: str = "rmsce", *, level: float = 0.95) -> Array:
         """Of each slice, what the figure is not below at this one-sided confidence level; -inf where nothing is known.
@@ -61,8 +67,7 @@ class GroupReport:
         """
         if name not in self.lower:
             raise ValueError(f"name is {name!r}; expected one of {', '.join(self.lower)}")
-        if not 0 < level < 1:
-            raise ValueError(f"level is {level!r}; expected a number between 0 and 1")
+        _check_level(level)
         z = NormalDist().inv_cdf(level)
         given = self.lower[name]
         if name == "error":
@@ -79,8 +84,15 @@ class GroupReport:
         return np.where(np.isposinf(self.figures["nll"]), math.inf, bound) if name == "nll" else bound
 
     def worst(self, name: str = "rmsce", n: int = 10, *, level: float = 0.95) -> list[dict[str, Any]]:
-        """The slices of the highest lower bounds, each with its label, rows, figure and bound."""
-        bound = self.lower_bound(name, level=level)
+        """The slices of the highest lower bounds, each with its label, rows, figure and bound.
+
+        The bounds hold for all slices at once at this level (Bonferroni): of thousands of small ones, some look bad by
+        chance at any level of their own.
+        """
+        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
+            raise ValueError(f"n is {n!r}; expected an integer from 0 up")
+        _check_level(level)
+        bound = self.lower_bound(name, level=1 - (1 - level) / max(len(self), 1))
         order = np.lexsort([np.arange(len(bound)), -bound])[:n]
         values = 1 - self.figures["accuracy"] if name == "error" else self.figures[name]
         rows = self.figures["n"]
@@ -88,6 +100,11 @@ class GroupReport:
             {"label": self.labels[g], "n": int(rows[g]), name: float(values[g]), "lower_bound": float(bound[g])}
             for g in order
         ]
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level!r}; expected a number between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -108,7 +125,7 @@ def groups(slices: Slices) -> GroupReport:
     weight = figures["weight"]
     share = 1 - figures["accuracy"], quotient(weight**2, sums[..., 5], math.nan)
     lower = {
-        "rmsce": (figures["squared_ce_debiased"], *squared_error_terms(bins)),
+        "rmsce": (figures["squared_ce_debiased"], *squared_error_terms(bins, cautious=True)),
         "error": share,
         "nll": (figures["nll"], deviation(weight, sums[..., 5], sums[..., 7], sums[..., 8], figures["nll"])),
         "brier": (figures["brier"], deviation(weight, sums[..., 5], sums[..., 9], sums[..., 10], figures["brier"])),
@@ -197,6 +214,7 @@ class GroupPart(Part):
             state["labels"] = labels
             words = kernels.binning.CELL_WITH_SQUARES
             state["cells"] = np.zeros((1, len(labels) * self.binning.size, words), np.int64)
+            state["words"] = np.zeros((len(labels), kernels.grouped.WORDS), np.int64)
         columns, table = kernels.rows, rows.table
         p, outcome = table[columns.CONFIDENCE], rows.hits[columns.OUTCOME]
         lookup = self.binning.lookup(rows.given_dtype, top=not rows.binary).arguments
@@ -213,7 +231,7 @@ class GroupPart(Part):
             return
         scores = (table[columns.NLL], table[columns.BRIER], table[columns.ENTROPY], rows.hits[columns.CORRECT])
         if rows.weights is None:
-            kernels.grouped.add(*scores, codes, state["counts"], state["score_sum"])
+            kernels.grouped.add(*scores, codes, state["words"], state["score_sum"])
         else:
             pairs = state["score_pair"].view(np.float64)
             kernels.grouped.add_weighted(*scores, rows.weights, codes, state["weighted_counts"], pairs)
@@ -222,12 +240,25 @@ class GroupPart(Part):
         """Carry the sums."""
         if not state:
             return {}
-        cells = state.pop("cells")[0]
-        found = unpacked(cells, squares=True)
+        state = dict(state)
+        found = unpacked(state.pop("cells")[0], squares=True)
         size = self.binning.size
         collected = {name: array.reshape(-1, size, *array.shape[1:]) for name, array in found.items()}
-        carry("score_sum", state["score_sum"])
-        return {**state, **collected}
+        words = state.pop("words")
+        sums = state["score_sum"] + as_limbs(words)
+        carry("score_sum", sums)
+        return {**state, **collected, "counts": words[:, : kernels.grouped.COUNTS].copy(), "score_sum": sums}
+
+    def pooled(self, states: Sequence[State]) -> State:
+        """See :meth:`Part.pooled`: words of one batch are added before they are looked at."""
+        held = [state for state in states if state]
+        if len(held) < 2 or any("weighted_count" in state for state in held):
+            return super().pooled(states)
+        total = dict(held[0])
+        for state in held[1:]:
+            for name in ("cells", "words", "score_sum"):
+                total[name] += state[name]
+        return self.collect(total)
 
     def merge(self, left: State, right: State) -> State:
         """A new state with what both hold; slices of the same label become one."""
@@ -300,6 +331,21 @@ class GroupPart(Part):
             counts = counts + state["weighted_counts"]
             sums = sums + state["score_pair"].view(np.float64).sum(axis=-1)
         return bins, counts, sums
+
+
+def as_limbs(words: Array) -> Array:
+    """The two words of each sum in the limbs that sums are kept in."""
+    names = kernels.grouped
+    limbs = np.zeros((len(words), names.SUMS, names.N_LIMBS), np.int64)
+    mask, unit = (1 << 32) - 1, FLOAT_BITS - 32 * names.FIRST_LIMB
+    for k, bits in enumerate(names.BITS):
+        low, high = words[:, names.COUNTS + 2 * k], words[:, names.COUNTS + 2 * k + 1]
+        high = high + (low >> 32)
+        for place, part in enumerate((low & mask, high & mask, high >> 32)):
+            shifted = part << (unit - bits)
+            limbs[:, k, place] += shifted & mask
+            limbs[:, k, place + 1] += shifted >> 32
+    return limbs
 
 
 def windows(digits: Array) -> Array:

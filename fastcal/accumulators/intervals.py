@@ -28,11 +28,13 @@ def deviation(weight: Array, weight2: Array, sum2: Array, square2: Array, mean: 
         return np.where(room > 1e-12 * weight2, np.sqrt(spread / room), math.nan)
 
 
-def squared_error_terms(bins: Binned) -> tuple[Array, Array]:
+def squared_error_terms(bins: Binned, *, cautious: bool = False) -> tuple[Array, Array]:
     """c and t of the variance c theta + t of the debiased squared error, where theta is the true one.
 
     With g the gap of a row's bin and d = y - p, each row moves the estimate by 2 g d - g^2 less its mean: the first
-    order, in proportion to theta. The second, 2 sum_b w_b^2 noise_b^2, is all there is at calibration.
+    order, in proportion to theta. The second, 2 sum_b w_b^2 noise_b^2, is all there is at calibration. ``cautious``:
+    noise is no less than that of outcomes with one more of each kind, for bins of so few rows that they may agree by
+    chance.
     """
     if bins.square2 is None or bins.residual2 is None:
         return np.full(bins.total.shape, math.nan), np.full(bins.total.shape, math.nan)
@@ -42,8 +44,15 @@ def squared_error_terms(bins: Binned) -> tuple[Array, Array]:
     first = (2 * gap * bins.residual2 - gap2 * weight2).sum(axis=-1)
     second = (4 * gap2 * bins.square2 - 4 * gap2 * gap * bins.residual2 + gap2 * gap2 * weight2).sum(axis=-1)
     linear = deviation(bins.total, weight2.sum(axis=-1), first, second, mean)
-    noise = np.nan_to_num(bins.shares() * bins.noise())
-    return quotient(linear**2, mean, 0.0), np.asarray(2 * (noise**2).sum(axis=-1))
+    noise = np.nan_to_num(bins.noise())
+    if cautious:
+        n = quotient(bins.weight**2, weight2, 1.0)
+        share = (quotient(bins.hits, bins.weight, 0.5) * n + 1) / (n + 2)
+        noise = np.maximum(noise, np.where(bins.count > 0, share * (1 - share) / n, 0.0))
+    noise = np.nan_to_num(bins.shares() ** 2) * noise
+    first_order = np.maximum(linear**2, 4 * (gap2 * noise).sum(axis=-1)) if cautious else linear**2
+    by_bin = 2 * np.nan_to_num(quotient(noise, bins.shares(), 0.0) ** 2).sum(axis=-1)
+    return quotient(first_order, mean, 0.0), np.asarray(by_bin)
 
 
 def squared_error_bound(estimate: Array, slope: Array, rest: Array, z: float) -> Array:

@@ -121,6 +121,8 @@ def _placed(labels: Sequence[Any], *some: Sequence[Any]) -> tuple[Array, list[Ar
 
 def united(left: Array, right: Array) -> tuple[Array, list[Array]]:
     """All labels of two lists, and where those of each have their place."""
+    if left is right:
+        return left, [np.arange(len(left)), np.arange(len(left))]
     union = {key(label): label for label in [*right.tolist(), *left.tolist()]}
     if len(union) == len(left) == len(right) and all(map(_same, left.tolist(), right.tolist())):
         return left, [np.arange(len(left)), np.arange(len(left))]

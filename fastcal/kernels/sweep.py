@@ -8,14 +8,15 @@ from .jit import kernel
 
 
 @kernel
-def most_bins(weight, hits, unit, most):
+def most_bins(weight, hits, slack, most):
     """The largest number of bins up to which, from 1 on, all have accuracies that do not fall.
 
-    ``weight`` and ``hits`` (m + 1,): sums before each group of equal scores, and of all; ``unit``, the mean weight of a
-    row. A bin ends with the group in which its quantile lies.
+    ``weight`` and ``hits`` (m + 1,): sums before each group of equal scores, and of all, in units of a row's mean
+    weight. A bin ends with the group in which its quantile lies. An accuracy falls if it does by more than ``slack``,
+    which sums of real weights may be off by.
     """
     m = weight.shape[0] - 1
-    total = weight[m] - unit
+    total = weight[m] - 1.0
     for n_bins in range(2, most + 1):
         before = -1.0
         start = 0
@@ -34,7 +35,7 @@ def most_bins(weight, hits, unit, most):
             if weight[stop] <= weight[start]:  # an empty bin, or one too light to be told from one
                 continue
             accuracy = (hits[stop] - hits[start]) / (weight[stop] - weight[start])
-            if accuracy < before:
+            if accuracy < before - slack:
                 return n_bins - 1
             before = accuracy
             start = stop

@@ -67,7 +67,9 @@ class Question:
             raise DataError("y_prob", (), f"has shape {scores.shape}; target='positive' takes P(y = 1), or two columns")
         known = self._gathered([]) if self.seen({}).n_nan else None
         scores = scores.reshape(-1, 2)
-        with np.errstate(invalid="ignore"):
+        if (self.from_logits and scores.dtype.itemsize < 4) or scores.dtype.kind != "f":
+            scores = scores.astype(np.float64)
+        with np.errstate(invalid="ignore", over="ignore"):
             column = scores[:, 1] - scores[:, 0] if self.from_logits else np.clip(scores[:, 1], 0, 1)
         self.y_prob = column if known is None else np.where(known, column, np.nan)
         self.y_true = array_of("y_true", self.y_true).reshape(-1)
@@ -144,8 +146,8 @@ class Question:
 
     def _is_quantile(self) -> bool:
         quantile = isinstance(self.binning, str) and self.binning == "quantile"
-        if quantile and (self.closed == "left" or self.convention is not None):
-            raise ValueError("binning='quantile' has bins (lo, hi]; closed='left' and convention do not apply")
+        if quantile and (self.closed not in (None, "right") or self.convention is not None):
+            raise ValueError("binning='quantile' has bins (lo, hi]; no other closed and no convention apply")
         return quantile
 
     def uniform(self) -> Binning:

@@ -66,7 +66,10 @@ def calibration_error(
         raise ValueError(f"squared=True belongs to norm='l2', not to {norm!r}")
     if debiased and norm == "max":
         raise ValueError("debiased=True belongs to norm='l1' or 'l2', not to 'max'")
-    question = Question(y_true, y_prob, **options, squares=debiased)
+    for name, given in (("debiased", debiased), ("squared", squared)):
+        if not isinstance(given, bool | np.bool_):
+            raise ValueError(f"{name} is {given!r}; expected True or False")
+    question = Question(y_true, y_prob, **options, squares=bool(debiased))
     if question.target == "canonical":
         return _canonical(question, norm, squared=squared, debiased=debiased)
     if question.target == "class-wise":
@@ -103,7 +106,7 @@ def _of_classes(bins: binned.Binned, norm: str, *, debiased: bool, verified: boo
 
 def _canonical(question: Question, norm: Norm, *, squared: bool, debiased: bool) -> float:
     uniform = isinstance(question.binning, str) and question.binning == "uniform"
-    if debiased or question.closed or question.convention or not uniform:
+    if debiased or question.closed == "left" or question.convention or not uniform:
         raise ValueError("target='canonical' takes uniform bins (lo, hi] only, and no debiased")
     options: Any = {} if question.n_bins is None else {"n_bins": question.n_bins}
     return canonical_error(

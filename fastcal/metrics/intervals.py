@@ -70,8 +70,9 @@ def confidence_interval(
     "bootstrap": for the former, rows go to 1024 blocks by a hash of their numbers and ``random_state``, blocks are
     drawn with replacement, figures are made from their sums: 1000 resamples take no longer than a few evaluations.
     A standard error from 1024 blocks has an error of 2 % of its own; it is the same for any number of threads. For
-    other functions whole rows are drawn ("rows"), one evaluation for each resample. The interval is the basic one, 2
-    estimate - quantiles, which takes the bias of resampling away (Davison and Hinkley 1997, eq. 5.6).
+    other functions whole rows are drawn ("rows"), one evaluation for each resample; these must not depend on the order
+    of rows. The interval is the basic one, estimate - (quantiles - truth): how far resampled estimates are from what
+    they estimate, which for a debiased error is the plain one (Davison and Hinkley 1997, eq. 5.6).
 
     "normal": in closed form, for accuracy (Wilson), nll, brier, squared_ce_debiased, and for ece where every bin's gap
     exceeds 3 standard errors; it raises ValueError where that does not hold: ECE is then mostly noise, and
@@ -97,7 +98,7 @@ def confidence_interval(
     if isinstance(metric, str) and name not in BLOCKED:
         raise ValueError(f"metric is {metric!r}; expected a function, or one of {', '.join(BLOCKED)}")
     if name in BLOCKED or name == "calibration_error":
-        _check_options(name, options)
+        _check_options(name, options, binned=isinstance(metric, str) or name not in OF_SCORES)
     left, name = _as_figure(name, options)
     if method == "normal":
         if name not in NORMAL:
@@ -107,15 +108,15 @@ def confidence_interval(
         return _normal(name, _question(y_true, y_prob, left), level)
     if name in BLOCKED and _is_blocked(left):
         return _by_blocks(name, _question(y_true, y_prob, left), level, int(n_resamples), seed)
+    if name == "kernel_calibration_error":
+        raise ValueError("kernel_calibration_error depends on the order of rows; kernel_calibration_test has its error")
     if isinstance(metric, str):
         raise ValueError(f"metric {metric!r} with these options: give the function itself, whose rows are resampled")
     return _by_rows(metric, y_true, y_prob, level, int(n_resamples), seed, options)
 
 
-def _check_options(name: str, options: dict[str, Any]) -> None:
-    known = [*Options.__annotations__]
-    if name not in OF_SCORES:
-        known += BinOptions.__annotations__
+def _check_options(name: str, options: dict[str, Any], *, binned: bool) -> None:
+    known = [*Options.__annotations__, *(BinOptions.__annotations__ if binned else ())]
     if name in ("ece", "mce", "rmsce", "calibration_error"):
         known += ["debiased", "squared"]
     if name == "calibration_error":

@@ -25,6 +25,8 @@ class OrderedPredictions:
         self.residual = self.hits - self.weight * self.p
         self.total = float(self.weight.sum())
         self.unit = self.total / max(n, 1)  # of one row
+        self.n = n
+        self.slack = 0.0 if ones.dtype.kind == "i" else 1e-12
         self.most = min(n, MOST_SWEPT)
 
     def differences(self) -> Array:
@@ -46,11 +48,11 @@ class OrderedPredictions:
         As ``np.quantile``, linear between rows. With weights the quantile lies at q (W - W / n) of the cumulated weight
         W, and it moves on to the next score over the last W / n of a group, or over all of a lighter one.
         """
-        after = np.cumsum(self.weight)
-        place = (self.total - self.unit) * np.linspace(0.0, 1.0, n_bins + 1)
+        after = self.in_rows(np.cumsum(self.weight))
+        place = (self.n - 1) * np.linspace(0.0, 1.0, n_bins + 1)
         group = np.minimum(np.searchsorted(after, place, side="right"), len(after) - 1)
-        weight = self.weight[group]
-        step = np.minimum(self.unit, weight)
+        weight = after[group] - np.where(group > 0, after[group - 1], 0.0)
+        step = np.minimum(1.0, weight)
         share = np.clip((place - (after[group] - weight) - (weight - step)) / step, 0.0, 1.0)
         here, ahead = self.p[group], self.p[np.minimum(group + 1, len(after) - 1)]
         width = ahead - here
@@ -64,8 +66,14 @@ class OrderedPredictions:
 
     def swept(self) -> int:
         """The most equal-mass bins, at most ``MOST_SWEPT``, for which accuracies rise, as for all fewer."""
-        weight, hits = (np.append(0.0, np.cumsum(one)) for one in (self.weight, self.hits))
-        return max(int(kernels.sweep.most_bins(weight, hits, self.unit, self.most)), 1)
+        weight, hits = (self.in_rows(np.append(0.0, np.cumsum(one))) for one in (self.weight, self.hits))
+        return max(int(kernels.sweep.most_bins(weight, hits, self.slack, self.most)), 1)
+
+    def in_rows(self, weights: Array) -> Array:
+        """In units of the mean weight of a row; whole where they are but for rounding: equal weights count rows."""
+        rows = weights / self.unit
+        whole = np.rint(rows)
+        return np.where(abs(rows - whole) <= 1e-12 * whole, whole, rows)
 
     def bound(self, resolution: float, n_bins: int) -> float:
         """How far ks, kuiper and l1 may be off where groups hold scores as far apart as ``resolution``.

@@ -63,6 +63,9 @@ def _certainty(report: EvaluationReport) -> list[RenderableType]:
         note = "no interval: not every gap exceeds 3 standard errors; calibrated, ECE would lie here"
         table.add_row(Text("ece", style="bold"), *map(_number, found.ece_band), Text(note, style="dim"))
     for name, interval in report.get("bootstrap", {}).items():
+        if interval is None:
+            table.add_row(Text(name, style="bold"), "", "", Text("bootstrap: no interval, as above", style="dim"))
+            continue
         table.add_row(Text(name, style="bold"), *map(_number, interval), Text("bootstrap", style="dim"))
     return [table]
 
