@@ -20,11 +20,13 @@ import sys; sys.path.insert(0, {path!r})
 import numpy as np
 from fastcal.kernels import binning
 cells = np.zeros((1, 2, 4), np.int64)
-binning.add(np.array([0.25, 0.75]), np.array([0, 1], np.uint8), np.array([0.0, 0.5, 1.0]), cells)
+table = (np.arange(binning.CELLS + 1) > binning.CELLS // 2).astype(np.uint16)
+rows = np.array([0.25, 0.75]), np.array([0, 1], np.uint8), None
+binning.add(*rows, np.array([0.5, np.inf]), table, 0.0, 1.0, None, cells)
 from fastcal.kernels import exact
 digits = np.zeros((1, exact.N_LIMBS), np.int64)
 exact.add(np.array([1.0, 2.0]), np.empty(0), digits)
-counted = sum(cells[0, :, binning.COUNT])
+counted = sum(cells[0, :, binning.ROWS] & 0xFFFFFFFF)
 print(counted, int(digits[0, 33]) >> 18, sum(binning.add.stats.cache_hits.values()))
 """
 

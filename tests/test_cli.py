@@ -53,6 +53,41 @@ def test_every_figure_of_the_report_is_printed_and_written(dump):
     assert {path.name for path in dump.parent.iterdir()} == {"dump.npz", "dump.json"}
 
 
+@pytest.mark.parametrize("kind", ["npz", "parquet"])
+def test_slices_conventions_and_bootstrap(tmp_path, kind):
+    slices = np.array(["north", "south"])[LABELS % 2]
+    path = tmp_path / f"dump.{kind}"
+    if kind == "npz":
+        np.savez(path, probs=PROBS, labels=LABELS, region=slices)
+    else:
+        pa = pytest.importorskip("pyarrow", reason="Parquet needs the io extra")
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.table({"probs": list(PROBS), "labels": LABELS, "region": slices}), path)
+    options = ("--groups", "region", "--convention", "netcal", "--bins", 12, "--bootstrap", 5)
+    done = run("report", path, *options, "--json", tmp_path / "out.json")
+    assert done.returncode == 0, done.stderr
+    expected = fc.Evaluation(groups=True, convention="netcal", n_bins=12, bootstrap=5).update(
+        LABELS, PROBS, groups=slices
+    )
+    assert json.loads((tmp_path / "out.json").read_text()) == json.loads(expected.compute().to_json())
+    for word in ("worst of 2 slices", "north", "south", "bootstrap", "intervals at 0.95", "calibrated, ECE would lie"):
+        assert word in " ".join(done.stdout.split())
+
+
+def test_bad_options_of_the_report_are_one_line(dump):
+    for options, message in (
+        (("--groups", "nope"), "no array 'nope'"),
+        (("--convention", "mine"), "convention is 'mine'"),
+        (("--bootstrap", -1), "bootstrap is -1"),
+        (("--bins", 0), "n_bins is 0"),
+    ):
+        done = run("report", dump, *options)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert message in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
 def test_threads_do_not_show(dump):
     for threads in ("1", "2"):
         assert run("report", dump, "--json", dump.parent / threads, FASTCAL_NUM_THREADS=threads).returncode == 0

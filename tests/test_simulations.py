@@ -19,7 +19,7 @@ import fastcal as fc
 
 # As plain Python the kernels are run on a few rows only, and what is said of many simulations is not asked.
 SIMULATIONS = 2000 if JIT else 40
-INTERVALS = 400 if JIT else 6
+INTERVALS = 300 if JIT else 6
 EDGES = np.linspace(0, 1, 6)
 P = np.array([0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95])  # two values in each bin
 SHARES = np.array([3, 2, 1, 2, 2, 2, 1, 2, 2, 3]) / 20
@@ -141,7 +141,7 @@ def test_one_shot_figures_are_debiased_as_slices_are(options):
     """Of labels' variance ("verified", class-wise) it is nearly so: it takes what p varies within a bin for noise."""
     rng = np.random.default_rng(6)
     plain, debiased, error, debiased_error = [], [], [], []
-    for _ in range(SIMULATIONS // 2):
+    for _ in range(SIMULATIONS // 4):
         p = rng.dirichlet(np.ones(3), 80)
         y = (p.cumsum(axis=1) < rng.random((80, 1))).sum(axis=1)
         given = {"n_bins": 8, **options}
@@ -255,7 +255,7 @@ def test_bootstrap_intervals_cover_as_often_as_they_say(name, weighted):
         seed = next(seeds)
         seen = fc.Evaluation(n_bins=5, classwise=False, bootstrap=seed).update(y, p, sample_weight=w)
         blocks = seen._parts["bootstrap"].view(seen.part_state("bootstrap"))
-        found = blocks.intervals(0.95, 300, seed)
+        found = blocks.intervals(0.95, 200, seed)
         return [found[figure] is not None and found[figure][0] <= t <= found[figure][1] for figure, t in truths.items()]
 
     held = np.sum(simulated(model, 1000 if name != "far off" else 2500, 16, inside, weighted=weighted), axis=0)

@@ -124,7 +124,7 @@ def is_sound(state: State) -> bool:
     """Whether sums over bins from outside can be those of rows: each within what so many rows, or weights, come to."""
     count, hits = state["count"], state["hits"]
     sums = [floats(state["confidence_signed_sum"])] + ([floats(state["square_sum"])] if "square_sum" in state else [])
-    sound = (hits <= count).all() and all((abs(one) <= 2.0 * count).all() for one in sums)
+    sound = (hits <= count).all() and all(((one >= -0.01 * count) & (one <= 2.0 * count)).all() for one in sums)
     if "weighted_count" in state:
         weight, outcome, confidence, weight2, *more = np.moveaxis(
             state["weighted_pair"].view(np.float64)[..., 0], -1, 0

@@ -27,7 +27,7 @@ LABELS = as_objects(list(range(BLOCKS)))
 # What a figure can be, so that no interval leaves it.
 WITHIN_ONE = ("accuracy", "confidence", "ece", "mce", "rmsce", "overconfidence", "underconfidence", "rmsce_debiased")
 FROM_ZERO = ("nll", "brier", "entropy", "ece_if_calibrated")
-OF_GAPS = ("ece", "mce", "rmsce", "overconfidence", "underconfidence")
+OF_GAPS = ("ece", "mce", "rmsce", "overconfidence", "underconfidence", "ece_debiased", "rmsce_debiased")
 PLAIN = {"ece_debiased": "ece", "rmsce_debiased": "rmsce", "squared_ce_debiased": "rmsce"}
 LEFT_OUT = ("n", "weight", "n_zero_probability", "ece_if_calibrated")
 

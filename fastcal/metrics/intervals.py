@@ -72,7 +72,8 @@ def confidence_interval(
     A standard error from 1024 blocks has an error of 2 % of its own; it is the same for any number of threads. For
     other functions whole rows are drawn ("rows"), one evaluation for each resample; these must not depend on the order
     of rows. The interval is the basic one, estimate - (quantiles - truth): how far resampled estimates are from what
-    they estimate, which for a debiased error is the plain one (Davison and Hinkley 1997, eq. 5.6).
+    they estimate, which for a debiased error is the plain one (Davison and Hinkley 1997, eq. 5.6). What is made of
+    absolute gaps (ece, mce, ...) covers as often as it says only where every bin's gap is some standard errors from 0.
 
     "normal": in closed form, for accuracy (Wilson), nll, brier, squared_ce_debiased, and for ece where every bin's gap
     exceeds 3 standard errors; it raises ValueError where that does not hold: ECE is then mostly noise, and
