@@ -97,13 +97,25 @@ def basic(name: str, estimate: float, values: Array, level: float, truth: float 
     return float(np.clip(estimate - high, least, most)), float(np.clip(estimate - low, least, most))
 
 
+class BootstrapIntervals(dict[str, Any]):
+    """Intervals (low, high) by figure; None for one that does not apply."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Lists."""
+        return {name: None if ends is None else list(ends) for name, ends in self.items()}
+
+    def undefined(self) -> BootstrapIntervals:
+        """NaN for all of them."""
+        return BootstrapIntervals(dict.fromkeys(self, (math.nan, math.nan)))
+
+
 @figure
-def bootstrap(blocks: Blocks) -> dict[str, list[float] | None]:
+def bootstrap(blocks: Blocks) -> BootstrapIntervals:
     """Bootstrap intervals at 0.95, by figure.
 
     None for figures of absolute gaps unless every bin's exceeds 3 standard errors; ``intervals`` has a band instead.
     """
-    return {name: None if ends is None else list(ends) for name, ends in blocks.intervals(0.95, 1000, 0).items()}
+    return BootstrapIntervals(blocks.intervals(0.95, 1000, 0))
 
 
 def check_seed(name: str, seed: Any) -> int:

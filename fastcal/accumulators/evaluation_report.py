@@ -34,6 +34,10 @@ class EvaluationReport(Mapping[str, Any]):
             raise AttributeError("this report has no reliability curve")
         return self._figures["reliability"]
 
+    def plot(self, ax: Any = None) -> Any:
+        """The reliability diagram, see :meth:`ReliabilityCurve.plot`; returns the Axes."""
+        return self.reliability.plot(ax)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain Python: numbers, and lists for arrays."""
         return {name: value.to_dict() if hasattr(value, "to_dict") else value for name, value in self._figures.items()}

@@ -51,7 +51,7 @@ def _pairs(weighted: State) -> Array:
     for k, name in enumerate(names):
         for b in range(size):
             whole = integer(weighted[name][b])
-            if abs(whole) >> (FLOAT_BITS + 900):
+            if abs(whole) >> (FLOAT_BITS + 480):
                 raise ValueError(f"not a fastcal state: {name} does not hold what it should")
             high = whole / (1 << FLOAT_BITS)
             pairs[b, k] = high, float(Fraction(whole, 1 << FLOAT_BITS) - Fraction(high))

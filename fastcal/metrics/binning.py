@@ -18,7 +18,7 @@ from ..accumulators.order import OrderPart
 from ..accumulators.reliability import Bins, ReliabilityPart
 from ..accumulators.rows import Rows
 from ..accumulators.state import State
-from ..arrays import Array, Column, DataError, NanPolicy, array_of
+from ..arrays import Array, Column, DataError, NanPolicy, array_of, tolerances
 from ..ordered.quantiles import quantiles
 from .softmax import softmax
 
@@ -69,8 +69,12 @@ class Question:
         scores = scores.reshape(-1, 2)
         if (self.from_logits and scores.dtype.itemsize < 4) or scores.dtype.kind != "f":
             scores = scores.astype(np.float64)
-        with np.errstate(invalid="ignore", over="ignore"):
-            column = scores[:, 1] - scores[:, 0] if self.from_logits else np.clip(scores[:, 1], 0, 1)
+        if self.from_logits:
+            with np.errstate(invalid="ignore", over="ignore"):
+                column = scores[:, 1] - scores[:, 0]
+        else:  # rows may be further off 1 than numbers by themselves
+            tolerance = tolerances(Column("y_prob", scores[:, 1], scores.dtype))[0]
+            column = np.clip(scores[:, 1], -tolerance, 1 + tolerance)
         self.y_prob = column if known is None else np.where(known, column, np.nan)
         self.y_true = array_of("y_true", self.y_true).reshape(-1)
         if self.sample_weight is not None:
