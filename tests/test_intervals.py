@@ -343,8 +343,8 @@ def test_a_seed_gives_the_same_interval_and_another_one_another():
         other = fc.confidence_interval(metric, Y, P, n_resamples=30, random_state=6)
         assert (one.estimate, one.method) == (other.estimate, other.method)
         assert one != other
-        unseeded = {fc.confidence_interval(metric, Y, P, n_resamples=30).low for _ in range(3)}
-        assert len(unseeded) == 3
+        unseeded = {fc.confidence_interval(metric, Y, P, n_resamples=30) for _ in range(6)}
+        assert len(unseeded) > 1
 
 
 @pytest.mark.parametrize("n_threads", [2, 5])

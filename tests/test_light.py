@@ -18,7 +18,7 @@ from fastcal.accumulators.bins import Binning, Lookup
 from fastcal.accumulators.state import FLOAT_BITS, integer
 from fastcal.arrays import predictions
 
-N = 3000 if JIT else 700
+N = 3000 if JIT else 1500
 
 
 def confidences(seed=0, n=N, dtype=np.float32):

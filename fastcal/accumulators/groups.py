@@ -61,7 +61,7 @@ class GroupReport:
     def lower_bound(self, name: str = "rmsce", *, level: float = 0.95) -> Array:
         """Of each slice, what the figure is not below at this one-sided confidence level; -inf where nothing is known.
 
-        Of "error" (1 - accuracy) Wilson's bound, of "nll" and "brier" the normal one; of "rmsce" the root of
+        Of "error" (1 - accuracy) Wilson's bound, of "nll" and "brier" Student's; of "rmsce" the root of
         that of the squared error without bias (negative where it is), so that a slice of few rows does not stand out by
         noise.
         """
@@ -78,8 +78,10 @@ class GroupReport:
             squared = squared_error_bound(estimate, slope, rest, -z)
             bound = np.sign(squared) * np.sqrt(abs(squared))
         else:
-            mean, error = given
-            bound = mean - z * error
+            from scipy.special import stdtrit
+
+            mean, error, n = given
+            bound = mean - stdtrit(np.maximum(n - 1, 1e-3), level) * error
         bound = np.where(np.isnan(bound), -math.inf, bound)
         return np.where(np.isposinf(self.figures["nll"]), math.inf, bound) if name == "nll" else bound
 
@@ -127,8 +129,12 @@ def groups(slices: Slices) -> GroupReport:
     lower = {
         "rmsce": (figures["squared_ce_debiased"], *squared_error_terms(bins, cautious=True)),
         "error": share,
-        "nll": (figures["nll"], deviation(weight, sums[..., 5], sums[..., 7], sums[..., 8], figures["nll"])),
-        "brier": (figures["brier"], deviation(weight, sums[..., 5], sums[..., 9], sums[..., 10], figures["brier"])),
+        "nll": (figures["nll"], deviation(weight, sums[..., 5], sums[..., 7], sums[..., 8], figures["nll"]), share[1]),
+        "brier": (
+            figures["brier"],
+            deviation(weight, sums[..., 5], sums[..., 9], sums[..., 10], figures["brier"]),
+            share[1],
+        ),
     }
     return GroupReport(slices.labels, figures, lower)
 

@@ -176,9 +176,12 @@ class Rows:
         return self._probabilities
 
     def _softmax(self) -> Array:
-        if self.binary:  # the confidence is P(y = 1)
-            p = self.table[kernels.rows.CONFIDENCE]
-            return np.stack([1 - p, p], axis=1)
+        if self.binary:  # the row (0, z): 1 - p would lose the digits of a small one
+            pairs = np.stack([np.zeros_like(self.values), self.values], axis=1).reshape(-1)
+            pairs.flags.writeable = False
+            both = np.empty(pairs.size, self.dtype)
+            kernels.two_classes.softmax(pairs, *self.divisor, self.dtype.type(0), both)
+            return both.reshape(-1, 2)
         out = np.empty(self.values.size, self.dtype)
         kernels.softmax.probabilities(self.values, self._work, *self.divisor, out)
         return out.reshape(self.values.shape)

@@ -46,9 +46,10 @@ def calibration_error(
       weight W. Quantiles of each class take a column of memory at a time (of logits: their whole softmax).
     - ``convention``: as "guo", "sklearn", "verified", "torchmetrics", "netcal", "robustness-metrics", "tfp", "mapie",
       "relplot" or "calibre" has it, with that system's bins, default ``n_bins``, and places of 0 and 1.
-    - ``debiased``: "l2" without bias, sum_b w_b (gap_b^2 - s_b^2 / n_b), s_b^2 the variance of y - p in the bin (of y
-      alone for "verified" and class-wise, as Kumar, Liang, Ma 2019 have it: that leaves a bias where p varies in a bin); "l1" less the bias that resampling shows, 2 |gap| -
-      E|N(gap, s^2 / n)| in each bin. ``squared``: "l2" without the root (debiased, it may be negative).
+    - ``debiased``: "l2" without bias, sum_b w_b (gap_b^2 - s_b^2 / n_b), s_b^2 the variance of y - p in the bin (for
+      "verified" and class-wise of y alone, as Kumar, Liang, Ma 2019 have it, which leaves a bias where p varies in a
+      bin); "l1" less the bias that resampling shows, 2 |gap| - E|N(gap, s^2 / n)| in each bin.
+    - ``squared``: "l2" without the root; debiased, it may be negative.
     - ``threshold``: only p above it count, in a class-wise error each p_k.
     - ``sample_weight`` (N,), ``nan_policy`` ("raise", "omit", "propagate"), ``n_threads``.
 

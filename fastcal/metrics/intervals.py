@@ -10,7 +10,7 @@ import numpy as np
 
 from ..accumulators.base import Accumulator, Part
 from ..accumulators.binned import debiased_l2_squared, l1
-from ..accumulators.blocks import BlockPart, basic, interval
+from ..accumulators.blocks import BlockPart, basic
 from ..accumulators.intervals import intervals
 from ..accumulators.reliability import ReliabilityPart
 from ..accumulators.scores import ScorePart
@@ -204,7 +204,7 @@ def _by_blocks(name: str, question: Question, level: float, n_resamples: int, se
     estimate = float(whole[name])
     if seen.n_nan and question.nan_policy == "propagate":
         return ConfidenceInterval(math.nan, math.nan, math.nan, "bootstrap")
-    low, high = interval(name, whole, blocks.resampled(n_resamples, seed)[name], level)
+    low, high = blocks.interval(name, whole, blocks.resampled(n_resamples, seed)[name], level)
     return ConfidenceInterval(estimate, low, high, "bootstrap")
 
 

@@ -78,14 +78,16 @@ class OrderedPredictions:
     def bound(self, resolution: float, n_bins: int) -> float:
         """How far ks, kuiper and l1 may be off where groups hold scores as far apart as ``resolution``.
 
-        Within a group a cumulative difference may go its weight further; an edge of a bin may lie anywhere in its group
-        and what changes bins counts twice; each score is half the resolution off its group's at most.
+        Within a group a cumulative difference may go as far as its residuals of either sign reach; an edge of a bin may
+        lie anywhere in its group, and what changes bins counts twice; each score is half the resolution off its group's
+        at most.
         """
         if not resolution:
             return 0.0
-        place = self.edges(n_bins)[1:-1]
-        at_edges = self.weight[np.minimum(np.searchsorted(self.p, place), len(self.p) - 1)].sum()
-        return float(2 * max(at_edges, self.weight.max()) / self.total + resolution)
+        swing = self.hits * (1 - self.p) + (self.weight - self.hits) * self.p
+        place = np.searchsorted(self.p, self.edges(n_bins)[1:-1])
+        at_edges = np.unique(np.append(np.minimum(place, len(self.p) - 1), [0, len(self.p) - 1]))
+        return float(2 * max(swing[at_edges].sum(), swing.max()) / self.total + resolution)
 
 
 def undefined() -> float:
