@@ -61,6 +61,10 @@ class Part(ABC):
     def add(self, state: State, rows: Rows) -> None:
         """Add a chunk of rows to a worker's state."""
 
+    def quick(self, state: State, rows: Rows, start: int, stop: int) -> int:
+        """Look at rows start to stop and add them in one go, if it is the only part; returns how many were in order."""
+        return 0
+
     @abstractmethod
     def view(self, state: State) -> Any:
         """The collected state as the finalisers in ``figures`` take it."""
@@ -115,11 +119,16 @@ class _Worker:
         self.fatal = fatal
         self.parts = parts
         self.states = {name: part.start(batch.n_columns) for name, part in parts.items()}
+        self.only = next(iter(parts)) if len(parts) == 1 else None
         for name, part in parts.items():
             part.resume(self.states[name], so_far[name])
 
     def __call__(self, start: int, stop: int) -> bool:
         """Add a chunk; True if it holds a fault that makes the update raise: no later chunk can hold the first."""
+        if self.only is not None:
+            start += self.parts[self.only].quick(self.states[self.only], self.rows, start, stop)
+            if start == stop:
+                return False
         self.rows.fill(start, stop)
         if self.rows.faults[self.fatal].any():
             return True

@@ -172,11 +172,7 @@ class ReliabilityPart(Part):
         if self.threshold:
             p = np.where(p > self.threshold, p, p.dtype.type(math.nan))
             p.flags.writeable = False
-        found = self.binning.lookup(rows.given_dtype, top=not rows.binary)
-        if found.by_width and not self.squares and rows.weights is None and self.binning.size <= FEW_BINS:
-            self._add_uniform(state, p, outcome)
-            return
-        lookup = found.arguments
+        lookup = self.binning.lookup(rows.given_dtype, top=not rows.binary).arguments
         squares = True if self.squares else None
         if rows.weights is None:
             kernels.binning.add(p, outcome, None, *lookup, squares, state["cells"])
@@ -187,14 +183,22 @@ class ReliabilityPart(Part):
         sums = state["weighted_count"], state["weighted_pair"]
         kernels.binning.add_weighted(p, outcome, rows.weights, None, *lookup, squares, *sums)
 
-    def _add_uniform(self, state: State, p: np.ndarray[Any, Any], outcome: np.ndarray[Any, Any]) -> None:
+    def quick(self, state: State, rows: Rows, start: int, stop: int) -> int:
+        """See :meth:`Part.quick`."""
+        plain = rows.light and rows.binary and rows.scores.dtype == np.float32 and rows.predictions.weights is None
+        if not plain or self.squares or self.threshold or self.binning.size > FEW_BINS:
+            return 0
+        n_bins = self.binning.lookup(rows.given_dtype).by_width
+        if not n_bins:
+            return 0
         if "uniform" not in state:
-            size, n = kernels.binning.BLOCK, self.binning.size
-            state |= {"uniform": np.zeros((4, n), np.int64), "copies": np.zeros(4 * n, np.int64)}
+            size = kernels.binning.BLOCK
+            state |= {"uniform": np.zeros((4, n_bins), np.int64), "copies": np.zeros(4 * n_bins, np.int64)}
             state |= {"places": np.zeros(size, np.int32), "words": np.zeros(size, np.int64)}
             state["rests"] = np.zeros(size, np.float32)
-        n_bins, scratch = np.float64(self.binning.size), (state["places"], state["words"], state["rests"])
-        kernels.binning.add_uniform(p, outcome, n_bins, *scratch, state["copies"], state["uniform"])
+        given = rows.scores.chunk(start, stop), rows.predictions.labels.chunk(start, stop), rows.tolerances[0]
+        scratch = state["places"], state["words"], state["rests"], state["copies"]
+        return int(kernels.binning.add_uniform(*given, np.float64(n_bins), *scratch, state["uniform"]))
 
     def collect(self, state: State) -> State:
         """Sum the copies; carry the sums."""

@@ -91,21 +91,27 @@ def add(confidence, outcome, groups, cuts, table, low, high, squares, cells):
 
 
 @kernel
-def add_uniform(confidence, outcome, n_bins, places, words, rests, copies, sums):
+def add_uniform(confidence, labels, tolerance, n_bins, places, words, rests, copies, sums):
     """Add float32 confidences to uniform bins (lo, hi], where p times ``n_bins`` says exactly which.
 
     ``sums`` (4, bins): rows, outcomes, and the sum of confidences in units of 2^-30 and, what is less, of 2^-62; the
     same integers as :func:`add` makes. Scratch: ``places``, ``words`` and ``rests`` (BLOCK,), ``copies`` (bins * 4,).
+    Returns how many rows were added: it stops before a block in which one is not in order, a number that is no
+    probability or a label that is not 0 or 1.
 
-    A block of rows goes through a loop of vectors, which puts all of a row but for the last digits of a small p in one
-    word, and one that adds words: 0.7 ns a row on two threads, half of :func:`add`.
+    A block of rows goes through a loop of vectors, which looks at each row and puts all of it but for the last digits
+    of a small p in one word, and one that adds words: 1.1 ns a row on two threads from memory, a third of what looking
+    at rows and :func:`add` take one after the other.
     """
+    high = 1.0 + tolerance
     for start in range(0, confidence.shape[0], BLOCK):
         n = min(BLOCK, confidence.shape[0] - start)
+        odd = np.int64(0)
         for i in range(n):
-            given = np.float64(confidence[np.uintp(start + i)])
-            known = np.int64(np.isnan(given)) - np.int64(1)  # all bits, or none
-            p = given if given > 0.0 else 0.0
+            p = np.float64(confidence[np.uintp(start + i)])
+            label = labels[np.uintp(start + i)]
+            odd += np.int64((p > high) | (p < -tolerance) | np.isnan(p) | ((label >> np.int64(1)) != 0))
+            p = p if p > 0.0 else 0.0
             p = p if p < 1.0 else 1.0
             place = p * n_bins
             j = np.int32(place)
@@ -113,10 +119,11 @@ def add_uniform(confidence, outcome, n_bins, places, words, rests, copies, sums)
             j = j if j > 0 else np.int32(0)
             scaled = p * _PER_WORD
             shifted = np.float64(scaled + _MAGIC)
-            rests[np.uintp(i)] = np.float32(scaled - (shifted - _MAGIC)) if known != 0 else np.float32(0)
-            word = (shifted.view(np.int64) - _MAGIC_BITS) + _ROW + (np.int64(outcome[np.uintp(start + i)]) << _HIT_BIT)
-            words[np.uintp(i)] = word & known
+            rests[np.uintp(i)] = np.float32(scaled - (shifted - _MAGIC))
+            words[np.uintp(i)] = (shifted.view(np.int64) - _MAGIC_BITS) + _ROW + (label << _HIT_BIT)
             places[np.uintp(i)] = j * np.int32(4) + np.int32(i & 3)
+        if odd > 0:
+            return start
         for i in range(n):
             j = np.uintp(places[np.uintp(i)])
             copies[j] += words[np.uintp(i)]
@@ -129,6 +136,7 @@ def add_uniform(confidence, outcome, n_bins, places, words, rests, copies, sums)
             sums[0, j] += (word >> _ROW_BIT) & (_HIT - np.int64(1))
             sums[1, j] += word >> _HIT_BIT
             sums[2, j] += word & (_ROW - np.int64(1))
+    return confidence.shape[0]
 
 
 @kernel
