@@ -21,7 +21,7 @@ import numpy as np
 from fastcal.kernels import binning
 cells = np.zeros((1, 2, 4), np.int64)
 table = (np.arange(binning.CELLS + 1) > binning.CELLS // 2).astype(np.uint16)
-rows = np.array([0.25, 0.75]), np.array([0, 1], np.uint8), None
+rows = np.array([0.25, 0.75]), np.array([0, 1], np.uint8)
 binning.add(*rows, np.array([0.5, np.inf]), table, 0.0, 1.0, None, cells)
 from fastcal.kernels import exact
 digits = np.zeros((1, exact.N_LIMBS), np.int64)

@@ -77,6 +77,6 @@ def test_bin_index_is_searchsorted(n_bins, p, dtype):
         cells = np.zeros((1, n_bins, binning.CELL), np.int64)
         p = np.array([value], dtype)
         p.flags.writeable = False
-        binning.add(p, np.zeros(1, np.uint8), None, *lookup.arguments, None, cells)
+        binning.add(p, np.zeros(1, np.uint8), *lookup.arguments, None, cells)
         expected = max(np.searchsorted(edges, np.float64(np.clip(p[0], 0, 1)), side="left") - 1, 0)
         assert cells[0, :, binning.ROWS].nonzero()[0].tolist() == [expected], (value, n_bins)

@@ -193,7 +193,7 @@ def test_a_lookup_of_many_cuts_close_together_takes_its_steps():
     p = np.concatenate([cuts, np.nextafter(cuts, 0), np.nextafter(cuts, 1), [0.0, 1.0]])
     p.flags.writeable = False
     cells = np.zeros((1, 201, kernels.binning.CELL), np.int64)
-    kernels.binning.add(p, np.zeros(len(p), np.uint8), None, *lookup.arguments, None, cells)
+    kernels.binning.add(p, np.zeros(len(p), np.uint8), *lookup.arguments, None, cells)
     expected = np.bincount(np.searchsorted(cuts, p, side="left"), minlength=201)
     np.testing.assert_array_equal(cells[0, :, kernels.binning.ROWS], expected)
     assert math.isclose(cells[0, :, kernels.binning.HIGH].sum() * 2.0**-30, p.sum(), rel_tol=1e-6)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -37,20 +38,23 @@ class Binned:
     square: Array | None = None
     labels_vary: bool = False  # noise is that of outcomes alone (Kumar et al. 2019), not of residuals
 
-    @property
+    @cached_property
     def total(self) -> Array:
         """The weight of all rows."""
         return np.asarray(self.weight.sum(axis=-1))
 
+    @cached_property
     def gaps(self) -> Array:
         """Mean outcome less mean confidence of each bin; 0 where it is empty."""
         return quotient(self.residual, self.weight, 0.0)
 
+    @cached_property
     def shares(self) -> Array:
         """Each bin's share of the weight; NaN where there is none at all."""
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(self.weight / self.total[..., None])
 
+    @cached_property
     def noise(self) -> Array:
         """The estimated variance of each gap, NaN for bins of fewer than two rows.
 
@@ -71,6 +75,7 @@ class Binned:
             variance = np.maximum(spread, 0.0) / room
         return np.where((self.count > 1) & (room > 1e-12 * self.weight2), variance, np.nan)
 
+    @cached_property
     def if_calibrated(self) -> Array:
         """The variance that each gap would have were the model calibrated: sum w^2 p (1 - p) / (sum w)^2, p per bin."""
         mean = np.clip(quotient(self.confidence, self.weight, 0.0), 0.0, 1.0)
@@ -160,12 +165,12 @@ def l1(bins: Binned) -> Array:
 
 def l2_squared(bins: Binned) -> Array:
     """sum_b w_b (acc_b - conf_b)^2."""
-    return _over((bins.residual * bins.gaps()).sum(axis=-1), bins)
+    return _over((bins.residual * bins.gaps).sum(axis=-1), bins)
 
 
 def largest(bins: Binned) -> Array:
     """max_b |acc_b - conf_b| over occupied bins."""
-    return np.where(bins.total > 0, np.abs(bins.gaps()).max(axis=-1, initial=0.0), np.nan)
+    return np.where(bins.total > 0, np.abs(bins.gaps).max(axis=-1, initial=0.0), np.nan)
 
 
 def signed(bins: Binned) -> Array:
@@ -191,10 +196,10 @@ def debiased_l2_squared(bins: Binned) -> Array:
     (Kumar, Liang, Ma 2019, section 5), which is the same where all p of a bin are equal.
     """
     if bins.square2 is None or bins.labels_vary:
-        squared = bins.gaps() ** 2 - bins.noise()
+        squared = bins.gaps**2 - bins.noise
     else:
         room = bins.weight**2 - bins.weight2
-        squared = np.where(np.isnan(bins.noise()), np.nan, quotient(bins.residual**2 - bins.square2, room, np.nan))
+        squared = np.where(np.isnan(bins.noise), np.nan, quotient(bins.residual**2 - bins.square2, room, np.nan))
     terms = np.where(np.isnan(squared), 0.0, bins.weight * squared)
     return _over(terms.sum(axis=-1), bins)
 
@@ -204,16 +209,16 @@ def debiased_l1(bins: Binned) -> Array:
 
     The expectation of a folded normal in closed form. Bins of one row are taken as they are.
     """
-    noise = np.nan_to_num(bins.noise())
+    noise = np.nan_to_num(bins.noise)
     if bins.labels_vary:  # over n, not over n - 1
         noise = noise * np.maximum(1 - quotient(bins.weight2, bins.weight**2, 0.0), 0.0)
-    gap = np.abs(bins.gaps())
+    gap = np.abs(bins.gaps)
     return _over((bins.weight * (2 * gap - folded(gap, np.sqrt(noise)))).sum(axis=-1), bins)
 
 
 def l1_if_calibrated(bins: Binned) -> Array:
     """sum_b w_b E|N(0, v_b)|: what l1 would be of a calibrated model with these confidences."""
-    deviation = np.sqrt(np.nan_to_num(bins.if_calibrated()))
+    deviation = np.sqrt(np.nan_to_num(bins.if_calibrated))
     return _over((bins.weight * math.sqrt(2 / math.pi) * deviation).sum(axis=-1), bins)
 
 
@@ -236,7 +241,7 @@ def resolution_term(bins: Binned) -> Array:
     """RES: sum_b w_b (acc_b - mean outcome)^2."""
     mean = quotient(bins.hits.sum(axis=-1), bins.total, np.nan)
     accuracy = quotient(bins.hits, bins.weight, 0.0)
-    return np.asarray((bins.shares() * (accuracy - mean[..., None]) ** 2).sum(axis=-1))
+    return np.asarray((bins.shares * (accuracy - mean[..., None]) ** 2).sum(axis=-1))
 
 
 def uncertainty_term(bins: Binned) -> Array:

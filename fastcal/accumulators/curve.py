@@ -51,7 +51,7 @@ class ReliabilityCurve:
             weight=bins.weight.copy(),
             confidence=confidence,
             accuracy=accuracy,
-            error=np.sqrt(bins.noise()),
+            error=np.sqrt(bins.noise),
             lower=lower,
             upper=upper,
             band_low=low,

@@ -219,13 +219,14 @@ class GroupPart(Part):
             state |= {name: np.zeros(shape, np.int64) for name, shape in shapes.items()}
             state["labels"] = labels
             words = kernels.binning.CELL_WITH_SQUARES
-            state["cells"] = np.zeros((1, len(labels) * self.binning.size, words), np.int64)
+            state["cells"] = np.zeros(len(labels) * self.binning.size * words, np.int64)
             state["words"] = np.zeros((len(labels), kernels.grouped.WORDS), np.int64)
         columns, table = kernels.rows, rows.table
         p, outcome = table[columns.CONFIDENCE], rows.hits[columns.OUTCOME]
         lookup = self.binning.lookup(rows.given_dtype, top=not rows.binary).arguments
         if rows.weights is None:
-            kernels.binning.add(p, outcome, codes, *lookup, True, state["cells"])
+            places = state.setdefault("places", np.empty(kernels.binning.AHEAD, np.int64))
+            kernels.binning.add_by_group(p, outcome, codes, *lookup, places, state["cells"])
         elif "weighted_count" not in state:
             shapes = self._shapes(len(labels))
             state |= {name: np.zeros(shapes[name], np.int64) for name in self.optional}
@@ -247,7 +248,8 @@ class GroupPart(Part):
         if not state:
             return {}
         state = dict(state)
-        found = unpacked(state.pop("cells")[0], squares=True)
+        state.pop("places", None)
+        found = unpacked(state.pop("cells").reshape(-1, kernels.binning.CELL_WITH_SQUARES), squares=True)
         size = self.binning.size
         collected = {name: array.reshape(-1, size, *array.shape[1:]) for name, array in found.items()}
         words = state.pop("words")

@@ -22,6 +22,7 @@ figure = Figures()
 
 # Neighbouring rows go to different copies of the bins (see kernels/binning.py); with many bins they rarely meet anyway.
 COPIES, FEW_BINS = 4, 256
+NAMES = ("count", "hits", "confidence_signed_sum", "square_sum")
 
 
 class Bins:
@@ -175,7 +176,7 @@ class ReliabilityPart(Part):
         lookup = self.binning.lookup(rows.given_dtype, top=not rows.binary).arguments
         squares = True if self.squares else None
         if rows.weights is None:
-            kernels.binning.add(p, outcome, None, *lookup, squares, state["cells"])
+            kernels.binning.add(p, outcome, *lookup, squares, state["cells"])
             return
         if "weighted_count" not in state:
             state["weighted_count"] = np.zeros(self.binning.size, np.int64)
@@ -233,23 +234,14 @@ class ReliabilityPart(Part):
 
 
 def unpacked(cells: np.ndarray[Any, Any], *, squares: bool) -> State:
-    """The words of cells as named arrays, carried."""
-    names = kernels.binning
-    packed = cells[..., names.ROWS].view(np.uint64)
-    state = {
-        "count": (packed & np.uint64(0xFFFFFFFF)).astype(np.int64),
-        "hits": (packed >> np.uint64(32)).astype(np.int64),
-        "confidence_signed_sum": _digits(cells[..., names.LOW], cells[..., names.HIGH]),
-    }
+    """The words of cells (n, words) as named arrays, carried."""
+    n = len(cells)
+    state = {"count": np.empty(n, np.int64), "hits": np.empty(n, np.int64)}
+    state["confidence_signed_sum"] = np.empty((n, 3), np.int64)
     if squares:
-        state["square_sum"] = _digits(cells[..., names.SQUARE_LOW], cells[..., names.SQUARE_HIGH])
+        state["square_sum"] = np.empty((n, 3), np.int64)
+    kernels.binning.unpack(cells, *(state.get(name) for name in NAMES))
     return state
-
-
-def _digits(low: np.ndarray[Any, Any], high: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    digits = np.stack([low, high, np.zeros_like(low)], axis=-1)
-    kernels.exact.carry(digits.reshape(-1, 3))
-    return digits
 
 
 class ReliabilityAccumulator(Accumulator):

@@ -15,6 +15,7 @@ NLL, BRIER, ENTROPY, NLL_SQUARE, BRIER_SQUARE = range(5)
 SUMS = 5
 # Bits after the binary point of what a row adds to each: NLL and entropy are below 16, their squares below 256.
 BITS = (58, 60, 58, 54, 60)
+_SCALES = tuple(2.0**bits for bits in BITS)
 WORDS = 16  # counts, two words a sum, and room to fill two cache lines
 # A sum holds 2^-82 to 2^110, in limbs of kernels/exact.py from this one on: 48 bytes, not 544.
 FIRST_LIMB = 31
@@ -60,12 +61,12 @@ def add(nll, brier, entropy, correct, groups, words, limbs):
         own[ROWS] += 1
         own[CORRECT] += np.int64(correct[i])
         score = np.float64(brier[i])
-        _put_two(score, 2.0 ** BITS[BRIER], own, COUNTS + 2 * BRIER)
-        _put_two(score * score, 2.0 ** BITS[BRIER_SQUARE], own, COUNTS + 2 * BRIER_SQUARE)
-        _put_two(np.float64(entropy[i]), 2.0 ** BITS[ENTROPY], own, COUNTS + 2 * ENTROPY)
+        _put_two(score, _SCALES[BRIER], own, COUNTS + 2 * BRIER)
+        _put_two(score * score, _SCALES[BRIER_SQUARE], own, COUNTS + 2 * BRIER_SQUARE)
+        _put_two(np.float64(entropy[i]), _SCALES[ENTROPY], own, COUNTS + 2 * ENTROPY)
         if loss < 16.0:
-            _put_two(loss, 2.0 ** BITS[NLL], own, COUNTS + 2 * NLL)
-            _put_two(loss * loss, 2.0 ** BITS[NLL_SQUARE], own, COUNTS + 2 * NLL_SQUARE)
+            _put_two(loss, _SCALES[NLL], own, COUNTS + 2 * NLL)
+            _put_two(loss * loss, _SCALES[NLL_SQUARE], own, COUNTS + 2 * NLL_SQUARE)
         elif np.isinf(loss):
             own[INFINITE] += 1
         else:
