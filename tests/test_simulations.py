@@ -49,7 +49,7 @@ class Model:
         return share, np.bincount(bins, SHARES * (self.truth - P)) / share
 
     def figures(self):
-        share, gap = self.gaps
+        share, gap = self.gaps()
         return {
             "accuracy": self.expected(P <= 0.5, P > 0.5),
             "brier": self.expected(P**2, (1 - P) ** 2),
