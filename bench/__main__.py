@@ -97,7 +97,7 @@ def arguments() -> argparse.Namespace:
 
 def processes(quick: bool) -> dict[str, Callable[[], list[Figure]]]:
     """The measurements of whole processes by name."""
-    report = next(row for row in TABLE if row.name == "Evaluation")
+    report = next(row for row in TABLE if row.name == "Evaluation" and row.peers)
     peers = [name for name, peer in report.peers.items() if available(peer)]
     return {
         "memory": lambda: machine.extra_memory(peers),

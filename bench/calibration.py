@@ -30,9 +30,7 @@ ONE_ECE, ONE_REPORT = "one ece", "one Evaluation"
 ECE_AIMS = {"numpy": 8, "torchmetrics": 40, "netcal": 80}
 
 # `calibration` (get_ece, mode="marginal") gives the same from lists of tuples, and takes 0.8 us a probability: 80 s.
-CLASS_WISE_AIMS = dict.fromkeys(
-    ("numpy", "numpy, transposed", "numpy, one bincount", "numpy, blocks", "torchmetrics"), 20
-)
+CLASS_WISE_AIMS = dict.fromkeys(("numpy", "numpy, transposed", "numpy, one bincount", "torchmetrics"), 20)
 EQUAL_MASS_AIMS = dict.fromkeys(("numpy argsort", "numpy sort", "numpy sort of keys"), 5)
 
 TRIALS = [
