@@ -12,6 +12,7 @@ import numpy as np
 
 from fastcal import kernels
 
+from .. import memory
 from ..arrays import Array
 from . import binned
 from .base import Part
@@ -219,7 +220,8 @@ class GroupPart(Part):
             state |= {name: np.zeros(shape, np.int64) for name, shape in shapes.items()}
             state["labels"] = labels
             words = kernels.binning.CELL_WITH_SQUARES
-            state["cells"] = np.zeros(len(labels) * self.binning.size * words, np.int64)
+            state["cells"] = memory.empty((len(labels) * self.binning.size * words,), np.dtype(np.int64))
+            state["cells"][:] = 0  # in pages used before: those new to the process take 10 ms for 10 000 slices
             state["words"] = np.zeros((len(labels), kernels.grouped.WORDS), np.int64)
         columns, table = kernels.rows, rows.table
         p, outcome = table[columns.CONFIDENCE], rows.hits[columns.OUTCOME]
