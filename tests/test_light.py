@@ -142,9 +142,9 @@ def test_cells_counted_equal_cells_sorted(dtype, monkeypatch):
     sorted_ = fc.OrderAccumulator(n_cells=1024, n_threads=1, nan_policy="omit").update(y, p)
     for first in (1, 1100, 2000):
         monkeypatch.setattr(order, "FIRST_ROWS", first)
-        with_nan = np.insert(p, 50, np.nan)
+        with_nan = np.insert(p, [50, len(p)], np.nan)
         counted = fc.OrderAccumulator(n_cells=1024, n_threads=1, nan_policy="omit")
-        counted.update(np.insert(y, 50, 0), with_nan)
+        counted.update(np.insert(y, [50, len(y)], 0), with_nan)
         assert counted.part_state("order").keys() == sorted_.part_state("order").keys()
         for name, array in sorted_.part_state("order").items():
             np.testing.assert_array_equal(counted.part_state("order")[name], array, err_msg=name)
