@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, Unpack
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..ordered.columns import scored_rows
 from ..ordered.groups import Groups, groups
 from .base import Accumulator, Options, Part
 from .bins import DEFAULT_BINS, MAX_BINS
+from .evaluation_report import EvaluationReport
 from .ordered import DEFAULT_CELLS, check_cells
 from .rows import Rows
 from .state import Figures, State
@@ -140,7 +142,7 @@ class OrderPart(Part):
     def resume(self, state: Any, so_far: State) -> None:
         """See :meth:`Part.resume`: cells never get narrower again."""
         if so_far:
-            state["dense"] = Dense.of(_cells(so_far))
+            state["dense"] = Dense.of(cells_of(so_far))
 
     def add(self, state: Any, rows: Rows) -> None:
         """Count the rows of a chunk, or keep them; sort them when there are many."""
@@ -191,7 +193,7 @@ class OrderPart(Part):
         """A new state with what both hold."""
         if not left or not right:
             return dict(left or right)
-        cells = _cells(left).merged(_cells(right), self.n_cells, by_class=True)
+        cells = cells_of(left).merged(cells_of(right), self.n_cells, by_class=True)
         return _packed(cells, int(left["size"][0] + right["size"][0]))
 
     def rows_in(self, state: State) -> int | None:
@@ -210,7 +212,7 @@ class OrderPart(Part):
 
     def view(self, state: State) -> View:
         """See :meth:`Part.view`."""
-        cells = _cells(state)
+        cells = cells_of(state)
         if not len(cells.keys):
             return View(None, math.nan, self.n_bins)
         found = cells.groups()
@@ -230,7 +232,8 @@ def _packed(cells: Cells, n: int) -> State:
     return {**state, "sums_pair": rounded.view(np.int64)}
 
 
-def _cells(state: State) -> Cells:
+def cells_of(state: State) -> Cells:
+    """The cells that a state holds."""
     sums: Array = state["sums"] if "sums" in state else state["sums_pair"].view(np.float64).reshape(-1, 4)
     return Cells(int(state["size"][1]), state["keys"], sums)
 
@@ -253,3 +256,14 @@ class OrderAccumulator(Accumulator):
         part = OrderPart(n_bins, n_cells)
         settings = {"n_bins": part.n_bins, "n_cells": part.n_cells}
         super().__init__(settings=settings, parts={"order": part}, **options)
+
+    def refined(self, batches: Iterable[tuple[Any, ...]]) -> EvaluationReport:
+        """ECE over equal-mass bins, exact: ``adaptive_ece`` and ``edges``, from a second look at the same rows.
+
+        ``batches`` of (y_true, y_prob) or (y_true, y_prob, sample_weight). Kept are the distinct confidences of the few
+        cells in which a quantile lies; a state that is exact already does not look at them. Raises ValueError for rows
+        that are not those of the first look.
+        """
+        from .equal_mass import refined  # which is made of this
+
+        return refined(self, batches)
