@@ -19,7 +19,6 @@ from fastcal import engine
 from fastcal.accumulators import canonical as cells
 from fastcal.accumulators import rows as chunking
 from fastcal.accumulators.canonical import CanonicalAccumulator
-from fastcal.accumulators.rows import Rows
 from fastcal.accumulators.serial import pack
 from fastcal.arrays import predictions
 from fastcal.metrics.canonical import canonical_error
@@ -61,16 +60,16 @@ def test_figures_are_those_of_a_dictionary_of_cells(n_bins, n_classes):
     y, p = few(150 if JIT else 30, n_classes)
     for weights in (None, np.random.default_rng(1).exponential(size=len(y))):
         for norm, squared in (("l1", False), ("l2", False), ("l2", True), ("max", False)):
-            options = {"n_bins": n_bins, "norm": norm, "squared": squared, "sample_weight": weights}
-            expected = oracle.canonical_error(y, p, **options)
-            assert canonical_error(y, p, **options) == pytest.approx(expected, rel=1e-12, abs=1e-15)
+            given_ = {"n_bins": n_bins, "norm": norm, "squared": squared, "sample_weight": weights}
+            expected = pytest.approx(oracle.canonical_error(y, p, **given_), rel=1e-12, abs=1e-15)
+            assert canonical_error(y, p, **given_) == expected
 
 
 @given(rows(max_rows=40), st.sampled_from([2, 5, 15]))
 def test_sums_are_exact_but_for_real_weights(drawn, n_bins):
     p = drawn.scores
-    if drawn.from_logits:  # the probabilities that the state sees, whose rounding the oracle need not share
-        chunk = Rows(predictions(drawn.labels, p, from_logits=True), light=True)
+    if drawn.from_logits:  # what the state sees, whose rounding the oracle need not share
+        chunk = chunking.Rows(predictions(drawn.labels, p, from_logits=True), light=True)
         chunk.fill(0, len(p))
         p = chunk.probabilities()
     expected = oracle.cells(drawn.labels, p, n_bins=n_bins, sample_weight=drawn.weights)
@@ -78,9 +77,7 @@ def test_sums_are_exact_but_for_real_weights(drawn, n_bins):
     assert found.keys() == expected.keys()
     if drawn.weights is None or drawn.weights.dtype.kind == "i":
         assert found == expected
-    ours, theirs = (
-        [[float(n) for n in (state[key][0], *state[key][1])] for key in expected] for state in (found, expected)
-    )
+    ours, theirs = ([[float(n) for n in (s[key][0], *s[key][1])] for key in expected] for s in (found, expected))
     np.testing.assert_allclose(ours, theirs, rtol=1e-12)
 
 
