@@ -54,19 +54,13 @@ def _report_of_the_peer(y_true, scores, *, from_logits, sample_weight):
     return some.update(y_true, scores, sample_weight=sample_weight).compute()
 
 
-def _figures_of_the_peer(y_true, scores, **options):
-    left_out = ("debiased", "order", "smooth", "spiegelhalter", "classwise", "ks_", "kuiper", "adaptive", "sweep")
-    figures_ = oracle.evaluation(y_true, scores, **options)
-    return {name: value for name, value in figures_.items() if not any(word in name for word in left_out)}
-
-
 TABLE = [
-    Comparison("Evaluation", "whole report", _evaluation, oracle.evaluation, timed=LOGITS),
+    Comparison("Evaluation", "whole report", _evaluation, oracle.evaluation, timed=()),  # see bench/calibration.py
     Comparison(
         "Evaluation",
         "report of their figures",
         _report_of_the_peer,
-        _figures_of_the_peer,
+        oracle.report_over_bins,
         {
             "torch + torchmetrics": Peer(
                 peers.torchmetrics_report,

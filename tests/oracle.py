@@ -186,9 +186,11 @@ def binomial(q, n, p):
     """The least k with P(X <= k) >= q, over n, which with weights need not be whole."""
     if p in (0, 1):
         return p
-    k = 0
-    while k < n and betainc(n - k, k + 1, 1 - p) < q:
-        k += 1
+    low, high = -1, math.ceil(n)  # P(X <= low) < q <= P(X <= high)
+    while high - low > 1:
+        k = (low + high) // 2
+        low, high = (low, k) if betainc(n - k, k + 1, 1 - p) >= q else (k, high)
+    k = high
     return min(k / n, 1.0)
 
 
@@ -253,17 +255,14 @@ def softmax_summary(y_true, y_prob, *, n_bins=15, from_logits=True, sample_weigh
     return {name: row[name] for name in ("prediction", "confidence", "margin", "entropy", "logsumexp")}
 
 
-def evaluation(y_true, y_prob, **options):
-    """The figures of the whole report."""
+def report_over_bins(y_true, y_prob, **options):
+    """The figures of the report that come from means of rows and from uniform bins alone."""
     import oracle_calibration as more
-    import oracle_smooth
 
     surprise = rows(y_true, y_prob, from_logits=options["from_logits"])["nll"]
     weights = options["sample_weight"]
     ((y, p),) = more.problems(y_true, y_prob, from_logits=options["from_logits"])
-    _, over, under = more.signed_parts(y_true, y_prob, **options)
-    z, p_value = more.spiegelhalter_test(y_true, y_prob, **options)
-    squared = {"norm": "l2", "debiased": True}
+    signed, over, under = more.signed_parts(y_true, y_prob, **options)
     return {
         "n": len(y_true),
         "n_nan": 0,
@@ -274,13 +273,29 @@ def evaluation(y_true, y_prob, **options):
         "ece": ece(y_true, y_prob, **options),
         "mce": mce(y_true, y_prob, **options),
         "rmsce": rmsce(y_true, y_prob, **options),
+        "ece_if_calibrated": more.if_calibrated(y, p, weights),
+        "signed_calibration_error": signed,
+        "overconfidence": over,
+        "underconfidence": under,
+        "nll": nll(y_true, y_prob, **options),
+        "brier": brier_score(y_true, y_prob, **options),
+        "entropy": mean_entropy(y_true, y_prob, **options),
+    }
+
+
+def evaluation(y_true, y_prob, **options):
+    """The figures of the whole report; some of them take time quadratic in the rows."""
+    import oracle_calibration as more
+    import oracle_smooth
+
+    ((y, p),) = more.problems(y_true, y_prob, from_logits=options["from_logits"])
+    z, p_value = more.spiegelhalter_test(y_true, y_prob, **options)
+    squared = {"norm": "l2", "debiased": True}
+    return {
+        **report_over_bins(y_true, y_prob, **options),
         "ece_debiased": more.calibration_error(y_true, y_prob, debiased=True, **options),
         "squared_ce_debiased": more.calibration_error(y_true, y_prob, squared=True, **squared, **options),
         "rmsce_debiased": more.calibration_error(y_true, y_prob, **squared, **options),
-        "ece_if_calibrated": more.if_calibrated(y, p, weights),
-        "signed_calibration_error": more.signed_calibration_error(y_true, y_prob, **options),
-        "overconfidence": over,
-        "underconfidence": under,
         "classwise_ece": more.calibration_error(y_true, y_prob, target="class-wise", **options),
         "classwise_rmsce": more.calibration_error(y_true, y_prob, target="class-wise", norm="l2", **options),
         "ks_calibration_error": more.ks_calibration_error(y_true, y_prob, **options),
@@ -288,10 +303,7 @@ def evaluation(y_true, y_prob, **options):
         "adaptive_ece": more.calibration_error(y_true, y_prob, binning="quantile", **options),
         "sweep_ece": more.sweep_ece(y_true, y_prob, **options),
         "order_bound": 0.0,
-        "smooth_ece": oracle_smooth.smooth_ece(y, np.asarray(p, float), sample_weight=weights),
+        "smooth_ece": oracle_smooth.smooth_ece(y, np.asarray(p, float), sample_weight=options["sample_weight"]),
         "spiegelhalter_z": z,
         "spiegelhalter_p": p_value,
-        "nll": nll(y_true, y_prob, **options),
-        "brier": brier_score(y_true, y_prob, **options),
-        "entropy": mean_entropy(y_true, y_prob, **options),
     }
