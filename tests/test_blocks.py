@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from conftest import JIT
+from few import LABELS, ROWS, N, P, W, Y
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
@@ -19,14 +20,6 @@ from fastcal import engine, kernels
 from fastcal.accumulators import rows as chunking
 from fastcal.accumulators.blocks import BLOCKS
 from fastcal.accumulators.serial import pack
-
-N = 600 if JIT else 60
-RNG = np.random.default_rng(0)
-P = RNG.beta(0.8, 0.8, N)
-Y = (RNG.random(N) < np.clip(P + 0.1, 0, 1)).astype(np.int64)
-W = RNG.exponential(size=N)
-ROWS = RNG.dirichlet(np.ones(3), N)
-LABELS = (ROWS.cumsum(axis=1) < RNG.random((N, 1))).sum(axis=1)
 
 
 def blocks_of(start, n, seed):

@@ -7,19 +7,13 @@ import json
 import numpy as np
 import pytest
 from conftest import JIT
+from few import LABELS, ROWS, N, P, W, Y
 from scipy.stats import norm
 
 import fastcal as fc
 from fastcal import engine
 from fastcal.accumulators import rows as chunking
 
-N = 600 if JIT else 60
-RNG = np.random.default_rng(0)
-P = RNG.beta(0.8, 0.8, N)
-Y = (RNG.random(N) < np.clip(P + 0.1, 0, 1)).astype(np.int64)
-W = RNG.exponential(size=N)
-ROWS = RNG.dirichlet(np.ones(3), N)
-LABELS = (ROWS.cumsum(axis=1) < RNG.random((N, 1))).sum(axis=1)
 FEW = {"n_resamples": 60, "random_state": 3}
 
 NAMES = {

@@ -85,20 +85,21 @@ class Binned:
         """Some of the slices, or of the bins."""
         return self.each(lambda array: array[index])
 
+    def arrays(self) -> dict[str, Array]:
+        """All that were kept, by name."""
+        found = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "labels_vary"}
+        return {name: array for name, array in found.items() if array is not None}
+
     def each(self, change: Callable[[Array], Array]) -> Binned:
         """The same with every array changed."""
-        arrays = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "labels_vary"}
-        changed: dict[str, Any] = {name: None if array is None else change(array) for name, array in arrays.items()}
+        changed: dict[str, Any] = {name: change(array) for name, array in self.arrays().items()}
         return replace(self, **changed)
 
     @classmethod
     def from_state(cls, state: State, *, labels_vary: bool = False, ignored: list[int] | None = None) -> Binned:
         """Of integer sums, and of float pairs where there were weights; bins in ``ignored`` get no gap."""
-        count = state["count"].astype(np.float64)
-        hits, residual = (
-            state["hits"].astype(np.float64),
-            floats(residuals(state["hits"], state["confidence_signed_sum"])),
-        )
+        count, hits = state["count"].astype(np.float64), state["hits"].astype(np.float64)
+        residual = floats(residuals(state["hits"], state["confidence_signed_sum"]))
         arrays: dict[str, Any] = {
             "weight": count,
             "hits": hits,
@@ -117,8 +118,8 @@ class Binned:
             for name, pair in zip(names, pairs, strict=False):
                 if name in arrays:
                     arrays[name] = arrays[name] + (pair[..., 0] + pair[..., 1])
-            more = pairs[1] * 1.0
-            arrays["residual"] = residual + ((more[..., 0] - pairs[2][..., 0]) + (more[..., 1] - pairs[2][..., 1]))
+            high, low = np.moveaxis(pairs[1] - pairs[2], -1, 0)
+            arrays["residual"] = residual + (high + low)
         if ignored:
             rows = rows.copy()
             arrays["residual"][..., ignored] = rows[..., ignored] = 0
@@ -230,11 +231,6 @@ def folded(mean: Array, deviation: Array) -> Array:
         z = np.where(deviation > 0, mean / deviation, np.inf)
         found = deviation * math.sqrt(2 / math.pi) * np.exp(-z * z / 2) + mean * (1 - 2 * ndtr(-z))
     return np.where(deviation > 0, found, np.abs(mean))
-
-
-def reliability_term(bins: Binned) -> Array:
-    """REL: sum_b w_b (acc_b - conf_b)^2 (Murphy 1973)."""
-    return l2_squared(bins)
 
 
 def resolution_term(bins: Binned) -> Array:

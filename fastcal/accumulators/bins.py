@@ -14,7 +14,6 @@ from ..arrays import Array
 
 MAX_BINS = 1 << 14
 DEFAULT_BINS = 15
-Closed = Literal["left", "right"]
 CLOSED = ("right", "left")
 
 
@@ -60,10 +59,6 @@ def _rounded(n_bins: int, dtype: np.dtype[Any]) -> Array:
     return _linspace(n_bins, dtype).astype(dtype).astype(np.float64)
 
 
-def _fewer(n_bins: int, _dtype: np.dtype[Any]) -> Array:
-    return np.linspace(0.0, 1.0, n_bins)[1:-1]
-
-
 def _least_with(rule: Callable[[Array, Any], Array], most: int) -> Callable[[int, np.dtype[Any]], Array]:
     """Edges of bins that are found by arithmetic: the least number of each bin, looked for among neighbours of k / n.
 
@@ -97,7 +92,7 @@ CONVENTIONS: dict[str, Convention] = {
     "netcal": Convention(10, _rounded, left=True, clips=True),
     "robustness-metrics": Convention(30, _linspace, left=True, zero="left out", one="extra"),
     "tfp": Convention(15, _least_with(lambda p, n: np.floor(p * p.dtype.type(n)), -1), left=True),
-    "mapie": Convention(50, _fewer, zero="own", above="left out"),
+    "mapie": Convention(50, lambda n, dtype: _linspace(n - 1, dtype), zero="own", above="left out"),
     "relplot": Convention(10, _least_with(lambda p, n: (p / p.dtype.type(1.0 / n)).astype(int), 0), left=True),
     "calibre": Convention(10, _linspace, left=True),
 }
@@ -160,11 +155,7 @@ class Binning:
         elif binning != "uniform":
             raise ValueError(f"binning is {binning!r}; expected 'uniform' or edges")
         n_bins = self.rule.n_bins if n_bins is None else n_bins
-        whole = isinstance(n_bins, int | np.integer) and not isinstance(n_bins, bool)
-        least = 2 if convention == "mapie" and self.given is None else 1
-        if not (whole and least <= n_bins <= MAX_BINS):
-            raise ValueError(f"n_bins is {n_bins!r}; expected an integer from {least} to {MAX_BINS}")
-        self.n_bins = int(n_bins)
+        self.n_bins = check_bins(n_bins, least=2 if convention == "mapie" and self.given is None else 1)
         inner = self._inner(np.dtype(np.float64))
         self._left = self.rule.left
         edges = [0.0, *inner.tolist(), 1.0]
@@ -251,6 +242,14 @@ def _is_by_width(cuts: Array) -> bool:
     k = np.arange(1, len(cuts) + 1)
     place = [p.astype(np.float64) * (len(cuts) + 1) for p in (below, np.nextafter(below, np.float32(1)))]
     return bool((np.ceil(place[0]) == k).all() and (np.ceil(place[1]) == k + 1).all())
+
+
+def check_bins(n_bins: Any, *, least: int = 1) -> int:
+    """A number of bins as an integer; raises ValueError for one that is none."""
+    whole = isinstance(n_bins, int | np.integer) and not isinstance(n_bins, bool)
+    if not (whole and least <= n_bins <= MAX_BINS):
+        raise ValueError(f"n_bins is {n_bins!r}; expected an integer from {least} to {MAX_BINS}")
+    return int(n_bins)
 
 
 def check_threshold(threshold: Any) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 
@@ -12,13 +12,13 @@ from fastcal import kernels
 
 from ..arrays import Array, DataError
 from .base import Accumulator, Options, Part
+from .bins import check_bins
 from .rows import Rows
 from .scores import NO_WEIGHTS
 from .state import Figures, State, added_pairs
 
 figure = Figures()
 
-MAX_BINS = 1 << 14
 MAX_CELLS = 1 << 31
 DEFAULT_BYTES = 1 << 30  # what cells may take where ``max_cells`` is not given
 FIRST_CELLS = 1 << 8  # a worker's room to begin with
@@ -66,8 +66,11 @@ class CanonicalPart(Part):
     light = True
 
     def __init__(self, n_bins: int, max_cells: int | None) -> None:
-        self.n_bins = _checked("n_bins", n_bins, MAX_BINS)
-        self.max_cells = None if max_cells is None else _checked("max_cells", max_cells, MAX_CELLS)
+        self.n_bins = check_bins(n_bins)
+        whole = isinstance(max_cells, int | np.integer) and not isinstance(max_cells, bool)
+        if max_cells is not None and not (whole and 1 <= max_cells <= MAX_CELLS):
+            raise ValueError(f"max_cells is {max_cells!r}; expected an integer from 1 to {MAX_CELLS}")
+        self.max_cells = None if max_cells is None else int(max_cells)
         self.edges = np.linspace(0.0, 1.0, self.n_bins + 1)
         self.edges.flags.writeable = False
         self.bits = max((self.n_bins - 1).bit_length(), 1)  # of a key, a class
@@ -219,12 +222,6 @@ class CanonicalAccumulator(Accumulator):
     def n_cells(self) -> int:
         """Cells that are occupied."""
         return int(self.figure("n_cells"))
-
-
-def _checked(name: str, value: Any, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value <= most:
-        raise ValueError(f"{name} is {value!r}; expected an integer from 1 to {most}")
-    return int(value)
 
 
 def _order(keys: Array) -> Array:

@@ -19,7 +19,7 @@ from .base import Part
 from .binned import Binned, is_sound, quotient
 from .bins import Binning
 from .curve import wilson
-from .intervals import deviation, squared_error_bound, squared_error_terms
+from .intervals import check_level, deviation, squared_error_bound, squared_error_terms
 from .labels import as_objects, key, ordered, plain, united
 from .reliability import unpacked
 from .rows import Rows
@@ -68,7 +68,7 @@ class GroupReport:
         """
         if name not in self.lower:
             raise ValueError(f"name is {name!r}; expected one of {', '.join(self.lower)}")
-        _check_level(level)
+        check_level(level)
         z = NormalDist().inv_cdf(level)
         given = self.lower[name]
         if name == "error":
@@ -94,7 +94,7 @@ class GroupReport:
         """
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
             raise ValueError(f"n is {n!r}; expected an integer from 0 up")
-        _check_level(level)
+        check_level(level)
         bound = self.lower_bound(name, level=1 - (1 - level) / max(len(self), 1))
         order = np.lexsort([np.arange(len(bound)), -bound])[:n]
         values = 1 - self.figures["accuracy"] if name == "error" else self.figures[name]
@@ -103,11 +103,6 @@ class GroupReport:
             {"label": self.labels[g], "n": int(rows[g]), name: float(values[g]), "lower_bound": float(bound[g])}
             for g in order
         ]
-
-
-def _check_level(level: float) -> None:
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level!r}; expected a number between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -226,24 +221,23 @@ class GroupPart(Part):
         columns, table = kernels.rows, rows.table
         p, outcome = table[columns.CONFIDENCE], rows.hits[columns.OUTCOME]
         lookup = self.binning.lookup(rows.given_dtype, top=not rows.binary).arguments
+        scores = () if self.light else (table[columns.NLL], table[columns.BRIER], table[columns.ENTROPY])
+        correct = rows.hits[columns.CORRECT]
         if rows.weights is None:
             places = state.setdefault("places", np.empty(kernels.binning.AHEAD, np.int64))
             kernels.binning.add_by_group(p, outcome, codes, *lookup, places, state["cells"])
-        elif "weighted_count" not in state:
+            if scores:
+                kernels.grouped.add(*scores, correct, codes, state["words"], state["score_sum"])
+            return
+        if "weighted_count" not in state:
             shapes = self._shapes(len(labels))
             state |= {name: np.zeros(shapes[name], np.int64) for name in self.optional}
-        if rows.weights is not None:
-            count = state["weighted_count"].reshape(-1)
-            sums = state["weighted_pair"].view(np.float64).reshape(len(count), -1, 2)
-            kernels.binning.add_weighted(p, outcome, rows.weights, codes, *lookup, True, count, sums)
-        if self.light:
-            return
-        scores = (table[columns.NLL], table[columns.BRIER], table[columns.ENTROPY], rows.hits[columns.CORRECT])
-        if rows.weights is None:
-            kernels.grouped.add(*scores, codes, state["words"], state["score_sum"])
-        else:
+        count = state["weighted_count"].reshape(-1)
+        sums = state["weighted_pair"].view(np.float64).reshape(len(count), -1, 2)
+        kernels.binning.add_weighted(p, outcome, rows.weights, codes, *lookup, True, count, sums)
+        if scores:
             pairs = state["score_pair"].view(np.float64)
-            kernels.grouped.add_weighted(*scores, rows.weights, codes, state["weighted_counts"], pairs)
+            kernels.grouped.add_weighted(*scores, correct, rows.weights, codes, state["weighted_counts"], pairs)
 
     def collect(self, state: State) -> State:
         """Carry the sums."""

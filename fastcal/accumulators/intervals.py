@@ -20,6 +20,12 @@ Interval = tuple[float, float]
 CLEAR = 3.0
 
 
+def check_level(level: Any) -> None:
+    """Raise ValueError for what is no level of confidence."""
+    if not (isinstance(level, int | float | np.number) and 0 < level < 1):
+        raise ValueError(f"level is {level!r}; expected a number between 0 and 1")
+
+
 def deviation(weight: Array, weight2: Array, sum2: Array, square2: Array, mean: Array) -> Array:
     """The standard error of weighted means, from sums of squared weights, times the values, and their squares."""
     with np.errstate(invalid="ignore", divide="ignore"):

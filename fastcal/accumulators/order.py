@@ -16,7 +16,7 @@ from ..ordered.cells import LARGEST_KEY, MAX_LEVEL, Cells
 from ..ordered.columns import scored_rows
 from ..ordered.groups import Groups, groups
 from .base import Accumulator, Options, Part
-from .bins import DEFAULT_BINS, MAX_BINS
+from .bins import DEFAULT_BINS, check_bins
 from .evaluation_report import EvaluationReport
 from .ordered import DEFAULT_CELLS, check_cells
 from .rows import Rows
@@ -119,9 +119,7 @@ class OrderPart(Part):
     optional = frozenset({"pair"})
 
     def __init__(self, n_bins: int = DEFAULT_BINS, n_cells: int | None = DEFAULT_CELLS, threshold: float = 0.0) -> None:
-        if isinstance(n_bins, bool) or not isinstance(n_bins, int | np.integer) or not 1 <= n_bins <= MAX_BINS:
-            raise ValueError(f"n_bins is {n_bins!r}; expected an integer from 1 to {MAX_BINS}")
-        self.n_bins = int(n_bins)
+        self.n_bins = check_bins(n_bins)
         self.n_cells = check_cells(n_cells)
         self.threshold = threshold
 

@@ -27,7 +27,7 @@ class Rows:
         self.scores = predictions.scores
         self.light = light and not predictions.from_logits  # a confidence of logits takes nearly all of the work
         self.dtype = self.scores.dtype  # that of the work and of the results
-        given = self.scores.values.dtype
+        given = self.scores.values.dtype  # conventions may depend on it
         self.given_dtype = given.newbyteorder("=") if given in (np.float32, np.float64) else self.dtype
         self.from_logits = predictions.from_logits
         self.binary = predictions.n_columns == 0
@@ -63,29 +63,20 @@ class Rows:
         scores = self.scores.chunk(start, stop)
         self.start, self.values = start, scores
         self._probabilities: Array | None = None
-        weights = self.predictions.weights
         if self.light and self.binary:
             self.table = scores.reshape(1, -1)
             outcome = self.hits[rows.OUTCOME]
             kernels.probabilities.binary_light(scores, self.labels, self.tolerances[0], outcome, faults)
-            if weights is not None:
-                self._take_weights(weights, start, stop, faults)
-            self._add_faults(faults, start)
-            return
-        if self.light and self._is_sound(scores):
-            if weights is not None:
-                self._take_weights(weights, start, stop, faults)
-            self._add_faults(faults, start)
-            return
-        self.table = self._table
-        self._work[:] = self._empty_block
-        if self.from_logits:
-            self._from_logits(scores, faults)
-        else:
-            self._from_probabilities(scores, faults)
-        np.copyto(self._results, self._blocks)
-        if weights is not None:
-            self._take_weights(weights, start, stop, faults)
+        elif not (self.light and self._is_sound(scores)):
+            self.table = self._table
+            self._work[:] = self._empty_block
+            if self.from_logits:
+                self._from_logits(scores, faults)
+            else:
+                self._from_probabilities(scores, faults)
+            np.copyto(self._results, self._blocks)
+        if self.predictions.weights is not None:
+            self._take_weights(self.predictions.weights, start, stop, faults)
         self._add_faults(faults, start)
 
     def _resize(self, n: int) -> None:

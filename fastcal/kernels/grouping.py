@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from .jit import inner, kernel
+from .pairs import product_of
 from .sorting import ONE, score_of
 
 
@@ -54,19 +55,6 @@ def move_to(scores, sums, place, group):
     scores[place] = scores[group]
     for column in range(sums.shape[1]):
         sums[place, column] = sums[group, column]
-
-
-@inner
-def _product(a, b):
-    """A product in two parts, exact (Dekker 1971); no part is beyond 1e300."""
-    product = a * b
-    shifted = 134217729.0 * a
-    a_high = shifted - (shifted - a)
-    a_low = a - a_high
-    shifted = 134217729.0 * b
-    b_high = shifted - (shifted - b)
-    b_low = b - b_high
-    return product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
 
 
 @kernel
@@ -120,7 +108,7 @@ def sums(elements, places, weights, targets, by_class, origin, like, scores, fou
             if targets is None:
                 add_to(found, group, 2, weight * np.float64(label))
             else:
-                high, low = _product(weight, targets[places[i]])
+                high, low = product_of(weight, targets[places[i]])
                 add_to(found, group, 2, high)
                 found[group, 3] += low
     return group + 1
@@ -131,10 +119,10 @@ def squares(targets, weights):
     """The sum of weights times squared targets, in two parts."""
     total, rest = 0.0, 0.0
     for i in range(targets.shape[0]):
-        high, low = _product(targets[i], targets[i])
+        high, low = product_of(targets[i], targets[i])
         if weights is not None:
             low *= weights[i]
-            high, more = _product(weights[i], high)
+            high, more = product_of(weights[i], high)
             low += more
         total, rest = two_sums(total, rest, high, low)
     return total, rest

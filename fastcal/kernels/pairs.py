@@ -26,8 +26,8 @@ def add_pair(pair, high, low):
 
 
 @inner
-def add_product(pair, a, b):
-    """Add a product, exact in two parts (Dekker 1971); no part is beyond 1e300."""
+def product_of(a, b):
+    """A product in two parts, exact (Dekker 1971); no part is beyond 1e300."""
     product = a * b
     shifted = 134217729.0 * a
     a_high = shifted - (shifted - a)
@@ -35,7 +35,14 @@ def add_product(pair, a, b):
     shifted = 134217729.0 * b
     b_high = shifted - (shifted - b)
     b_low = b - b_high
-    add_pair(pair, product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low)
+    return product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+
+
+@inner
+def add_product(pair, a, b):
+    """Add a product to ``pair`` (2,), exactly."""
+    high, low = product_of(a, b)
+    add_pair(pair, high, low)
 
 
 @inner

@@ -18,7 +18,7 @@ from ..accumulators.order import OrderPart
 from ..accumulators.reliability import Bins, ReliabilityPart
 from ..accumulators.rows import Rows
 from ..accumulators.state import State
-from ..arrays import Array, Column, DataError, NanPolicy, array_of, tolerances
+from ..arrays import Array, Column, DataError, NanPolicy, array_of, predictions, tolerances
 from ..ordered.quantiles import quantiles
 from .softmax import softmax
 
@@ -65,7 +65,7 @@ class Question:
         """P(y = 1) of two columns, or its log-odds; NaN for rows that are no distribution."""
         if scores.shape[-1] != 2:
             raise DataError("y_prob", (), f"has shape {scores.shape}; target='positive' takes P(y = 1), or two columns")
-        known = self._gathered([]) if self.seen({}).n_nan else None
+        known = ~np.isnan(self._gathered()) if self.seen({}).n_nan else None
         scores = scores.reshape(-1, 2)
         if (self.from_logits and scores.dtype.itemsize < 4) or scores.dtype.kind != "f":
             scores = scores.astype(np.float64)
@@ -100,11 +100,7 @@ class Question:
 
     def _quantile_classes(self) -> Binned:
         """Each class by itself, as if it were P(y = 1): one column of memory, and for logits their softmax."""
-        seen = self.seen({})
-        if seen.is_empty:
-            raise DataError("y_true", (), "is empty")
-        kept = self._gathered([]) if seen.n_nan else slice(None)
-        self.undefined = self.nan_policy == "propagate" and seen.n_nan > 0
+        kept = ~np.isnan(self._gathered()) if self.seen({}).n_nan else slice(None)
         probs = self.y_prob if self.y_prob.ndim > 1 else self._both(self.y_prob)
         probs = softmax(probs) if self.from_logits else probs
         probs = probs.reshape(-1, probs.shape[-1])
@@ -136,17 +132,17 @@ class Question:
         return Binned(**{name: stacked(name) for name in names}, labels_vary=True)
 
     def _view(self, name: str, part: Part) -> Any:
-        seen = self.seen({name: part})
+        return part.view(self.seen({name: part}).part_state(name))
+
+    def seen(self, parts: dict[str, Part]) -> Accumulator:
+        """Accumulated; with no part at all, only found to be in order. Raises DataError for no rows."""
+        options: Any = {"from_logits": self.from_logits, "nan_policy": self.nan_policy, "n_threads": self.n_threads}
+        seen = Accumulator(settings={}, parts=parts, **options)
+        seen.update(self.y_true, self.y_prob, sample_weight=self.sample_weight)
         if seen.is_empty:
             raise DataError("y_true", (), "is empty")
         self.undefined = self.nan_policy == "propagate" and seen.n_nan > 0
-        return part.view(seen.part_state(name))
-
-    def seen(self, parts: dict[str, Part]) -> Accumulator:
-        """Accumulated; with no part at all, only found to be in order."""
-        options: Any = {"from_logits": self.from_logits, "nan_policy": self.nan_policy, "n_threads": self.n_threads}
-        seen = Accumulator(settings={}, parts=parts, **options)
-        return seen.update(self.y_true, self.y_prob, sample_weight=self.sample_weight)
+        return seen
 
     def _is_quantile(self) -> bool:
         quantile = isinstance(self.binning, str) and self.binning == "quantile"
@@ -175,24 +171,18 @@ class Question:
 
     def _confidences(self) -> Column:
         """All confidences above the threshold, NaN left out."""
-        seen = self.seen({})
-        if seen.is_empty:
-            raise DataError("y_true", (), "is empty")
-        plain = self.y_prob.ndim == 1 and not self.from_logits and not np.ma.isMaskedArray(self.y_prob)
-        if plain and not self.threshold and not seen.n_nan:
-            single = self.y_prob.dtype.kind == "f" and self.y_prob.dtype.itemsize <= 4
-            return Column("y_prob", self.y_prob, np.dtype(np.float32 if single else np.float64))
-        collected: list[tuple[int, Array]] = []
-        self._gathered(collected)
-        values = np.concatenate([values for _, values in sorted(collected, key=lambda one: one[0])])
+        whole = self.y_prob.ndim == 1 and not self.from_logits and not self.threshold
+        if not self.seen({}).n_nan and whole:
+            return predictions(self.y_true, self.y_prob).scores
+        values = self._gathered()
         values = values[values > self.threshold] if self.threshold else values[~np.isnan(values)]
         return Column("y_prob", values, values.dtype)
 
-    def _gathered(self, collected: list[tuple[int, Array]]) -> Array:
-        """Fill ``collected`` with the confidences of chunks; returns which rows are no NaN."""
-        self.seen({"confidences": _Confidences(collected)})
-        values = [values for _, values in sorted(collected, key=lambda one: one[0])]
-        return np.asarray(~np.isnan(np.concatenate(values)))
+    def _gathered(self) -> Array:
+        """The confidence of every row, NaN where it is no distribution."""
+        chunks: dict[int, Array] = {}
+        self.seen({"confidences": _Confidences(chunks)})
+        return np.concatenate([chunks[start] for start in sorted(chunks)])
 
 
 def _filled(scores: Array) -> Array:
@@ -204,13 +194,13 @@ def _filled(scores: Array) -> Array:
 
 
 class _Confidences(Part):
-    """Keeps nothing, and hands on the confidences of every chunk with its first row."""
+    """Keeps nothing, and hands on the confidences of every chunk by its first row."""
 
     figures: Any = MappingProxyType({})
     light = True
 
-    def __init__(self, collected: list[tuple[int, Array]]) -> None:
-        self.collected = collected
+    def __init__(self, chunks: dict[int, Array]) -> None:
+        self.chunks = chunks
 
     def shapes(self, n_columns: int) -> dict[str, tuple[int, ...]]:
         """See :meth:`Part.shapes`."""
@@ -218,7 +208,7 @@ class _Confidences(Part):
 
     def add(self, state: State, rows: Rows) -> None:
         """See :meth:`Part.add`."""
-        self.collected.append((rows.start, rows.table[kernels.rows.CONFIDENCE].copy()))
+        self.chunks[rows.start] = rows.table[kernels.rows.CONFIDENCE].copy()
 
     def view(self, state: State) -> None:
         """See :meth:`Part.view`."""

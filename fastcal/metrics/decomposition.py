@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from .. import engine
+from ..accumulators.intervals import check_level
 from ..arrays import Array, DataError, array_of
 from ..ordered.columns import Names, scored_rows
 from ..ordered.groups import Groups, blocks, blocks_of, groups
@@ -110,8 +111,7 @@ def corp_curve(
     """
     if band not in (None, "consistency", "confidence"):
         raise ValueError(f"band is {band!r}; expected None, 'consistency' or 'confidence'")
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level!r}; expected a number between 0 and 1")
+    check_level(level)
     if isinstance(n_resamples, bool) or not isinstance(n_resamples, int | np.integer) or n_resamples < 1:
         raise ValueError(f"n_resamples is {n_resamples!r}; expected an integer of at least 1")
     if band is not None and sample_weight is not None:

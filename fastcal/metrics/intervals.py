@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..accumulators.base import Accumulator, Part
+from ..accumulators.base import Part
 from ..accumulators.binned import debiased_l2_squared, l1
-from ..accumulators.blocks import BlockPart, basic
-from ..accumulators.intervals import intervals
+from ..accumulators.blocks import BlockPart, basic, check_seed
+from ..accumulators.intervals import check_level, intervals
 from ..accumulators.reliability import ReliabilityPart
 from ..accumulators.scores import ScorePart
 from ..arrays import Array, DataError, array_of, predictions
@@ -86,14 +86,14 @@ def confidence_interval(
     >>> round(found.low, 4), found.high
     (0.963, 1.0)
     """
-    if not (isinstance(level, float | np.floating) and 0 < level < 1):
-        raise ValueError(f"level is {level!r}; expected a number between 0 and 1")
+    check_level(level)
     whole = isinstance(n_resamples, int | np.integer) and not isinstance(n_resamples, bool)
     if not whole or n_resamples < 2:
         raise ValueError(f"n_resamples is {n_resamples!r}; expected an integer of at least 2")
     if method not in METHODS:
         raise ValueError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
-    seed = _seed(random_state)
+    drawn = int(np.random.SeedSequence().generate_state(1)[0])
+    seed = drawn if random_state is None else check_seed("random_state", random_state)
     name = metric if isinstance(metric, str) else _public_name(metric)
     name = FIGURES.get(name, name)
     if isinstance(metric, str) and name not in BLOCKED:
@@ -106,9 +106,9 @@ def confidence_interval(
             raise ValueError(f"method='normal' knows {', '.join(NORMAL)}, not {name!r}")
         if not _is_blocked(left):
             raise ValueError("method='normal' takes no threshold, no quantiles and no target but one set of bins")
-        return _normal(name, _question(y_true, y_prob, left), level)
+        return _normal(name, Question(y_true, y_prob, **left), level)
     if name in BLOCKED and _is_blocked(left):
-        return _by_blocks(name, _question(y_true, y_prob, left), level, int(n_resamples), seed)
+        return _by_blocks(name, Question(y_true, y_prob, **left), level, int(n_resamples), seed)
     if name == "kernel_calibration_error":
         raise ValueError("kernel_calibration_error depends on the order of rows; kernel_calibration_test has its error")
     if isinstance(metric, str):
@@ -132,14 +132,6 @@ def _public_name(metric: Callable[..., float]) -> str:
         raise TypeError(f"metric is {metric!r}; expected a name or a function")
     module = getattr(metric, "__module__", "") or ""
     return getattr(metric, "__name__", "") if module.startswith("fastcal.") else ""
-
-
-def _seed(random_state: Any) -> int:
-    if random_state is None:
-        return int(np.random.SeedSequence().generate_state(1)[0])
-    if isinstance(random_state, bool) or not hasattr(random_state, "__index__") or not 0 <= int(random_state) < 1 << 63:
-        raise ValueError(f"random_state is {random_state!r}; expected None or an integer from 0 up")
-    return int(random_state)
 
 
 def _as_figure(name: str, options: dict[str, Any]) -> tuple[dict[str, Any], str]:
@@ -170,20 +162,9 @@ def _is_blocked(options: dict[str, Any]) -> bool:
     )
 
 
-def _question(y_true: Any, y_prob: Any, options: dict[str, Any]) -> Question:
-    return Question(y_true, y_prob, **options, squares=True)
-
-
-def _seen(question: Question, parts: dict[str, Part]) -> Accumulator:
-    seen = question.seen(parts)
-    if seen.is_empty:
-        raise DataError("y_true", (), "is empty")
-    return seen
-
-
 def _normal(name: str, question: Question, level: float) -> ConfidenceInterval:
-    parts = {"scores": ScorePart(squares=True), "reliability": ReliabilityPart(question.uniform())}
-    seen = _seen(question, parts)
+    parts: dict[str, Part] = {"scores": ScorePart(squares=True), "reliability": ReliabilityPart(question.uniform())}
+    seen = question.seen(parts)
     means, n = parts["scores"].view(seen.part_state("scores")).errors()
     bins = parts["reliability"].view(seen.part_state("reliability")).sums
     found = getattr(intervals(bins, means, n, level), name)
@@ -191,18 +172,18 @@ def _normal(name: str, question: Question, level: float) -> ConfidenceInterval:
     value = float(estimate(bins)) if estimate else means[name][0]
     if found is None:
         raise ValueError("a normal interval of ECE needs every bin's gap to exceed 3 standard errors; here it does not")
-    if seen.n_nan and question.nan_policy == "propagate":
+    if question.undefined:
         return ConfidenceInterval(math.nan, math.nan, math.nan, "normal")
     return ConfidenceInterval(value, found[0], found[1], "normal")
 
 
 def _by_blocks(name: str, question: Question, level: float, n_resamples: int, seed: int) -> ConfidenceInterval:
     part = BlockPart(question.uniform(), seed, light=name not in OF_SCORES)
-    seen = _seen(question, {"blocks": part})
+    seen = question.seen({"blocks": part})
     blocks = part.view(seen.part_state("blocks"))
     whole = blocks.whole()
     estimate = float(whole[name])
-    if seen.n_nan and question.nan_policy == "propagate":
+    if question.undefined:
         return ConfidenceInterval(math.nan, math.nan, math.nan, "bootstrap")
     low, high = blocks.interval(name, whole, blocks.resampled(n_resamples, seed)[name], level)
     return ConfidenceInterval(estimate, low, high, "bootstrap")

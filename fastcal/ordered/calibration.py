@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from fastcal import kernels
@@ -24,7 +22,7 @@ class OrderedPredictions:
         self.weight = (zeros + ones).astype(np.float64)
         self.residual = self.hits - self.weight * self.p
         self.total = float(self.weight.sum())
-        self.unit = self.total / max(n, 1)  # of one row
+        self.unit = self.total / n  # of one row
         self.n = n
         self.slack = 0.0 if ones.dtype.kind == "i" else 1e-12
         self.most = min(n, MOST_SWEPT)
@@ -88,8 +86,3 @@ class OrderedPredictions:
         place = np.searchsorted(self.p, self.edges(n_bins)[1:-1])
         at_edges = np.unique(np.append(np.minimum(place, len(self.p) - 1), [0, len(self.p) - 1]))
         return float(2 * max(swing[at_edges].sum(), swing.max()) / self.total + resolution)
-
-
-def undefined() -> float:
-    """What figures of no rows are."""
-    return math.nan
