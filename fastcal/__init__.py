@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .accumulators.binned import BrierDecomposition
     from .accumulators.canonical import CanonicalAccumulator
     from .accumulators.classwise import ClassReport, ClasswiseAccumulator
     from .accumulators.curve import ReliabilityCurve
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from .arrays import DataError
     from .calibrators.isotonic import IsotonicRegression, isotonic_regression
     from .metrics.calibration import (
-        BrierDecomposition,
         adaptive_ece,
         brier_decomposition,
         calibration_error,
@@ -62,6 +62,7 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     name: module
     for module, names in {
+        "accumulators.binned": ("BrierDecomposition",),
         "accumulators.canonical": ("CanonicalAccumulator",),
         "accumulators.classwise": (
             "ClassReport",
@@ -93,7 +94,6 @@ _MODULE_OF = {
             "isotonic_regression",
         ),
         "metrics.calibration": (
-            "BrierDecomposition",
             "adaptive_ece",
             "brier_decomposition",
             "calibration_error",

@@ -303,6 +303,7 @@ def evaluation(y_true, y_prob, **options):
         "adaptive_ece": more.calibration_error(y_true, y_prob, binning="quantile", **options),
         "sweep_ece": more.sweep_ece(y_true, y_prob, **options),
         "order_bound": 0.0,
+        "brier_decomposition": list(more.brier_decomposition(y_true, y_prob, **options).values()),
         "smooth_ece": oracle_smooth.smooth_ece(y, np.asarray(p, float), sample_weight=options["sample_weight"]),
         "spiegelhalter_z": z,
         "spiegelhalter_p": p_value,

@@ -169,6 +169,10 @@ def test_a_merge_that_does_not_fit_raises_and_changes_neither():
         (fc.Evaluation(nan_policy="omit").update([0, 1], probs), ValueError, "nan_policy"),
         (fc.Evaluation().update([0, 1], [0.2, 0.6]), ValueError, "2 columns here and 0 there"),
         (fc.Evaluation().update([0], [[0.2, 0.3, 0.5]]), ValueError, "2 columns here and 3 there"),
+        (fc.Evaluation(convention="netcal", n_bins=15).update([0, 1], probs), ValueError, "convention|closed"),
+        (fc.Evaluation(closed="left").update([0, 1], probs), ValueError, "closed"),
+        (fc.Evaluation(n_bins=None, binning=[0, 0.5, 1]).update([0, 1], probs), ValueError, "binning|n_bins"),
+        (fc.Evaluation(bootstrap=1).update([0, 1], probs), ValueError, "bootstrap"),
         (fc.ScoreAccumulator().update([0, 1], probs), TypeError, "ScoreAccumulator into Evaluation"),
     ]
     before = base.to_bytes()

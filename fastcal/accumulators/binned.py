@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -244,6 +244,39 @@ def uncertainty_term(bins: Binned) -> Array:
     """UNC: mean outcome (1 - mean outcome)."""
     mean = quotient(bins.hits.sum(axis=-1), bins.total, np.nan)
     return np.asarray(mean * (1 - mean))
+
+
+def mean_square(bins: Binned) -> Array:
+    """The weighted mean of squared residuals; NaN where squares were not kept."""
+    return np.full(bins.total.shape, np.nan) if bins.square is None else _over(bins.square.sum(axis=-1), bins)
+
+
+class BrierDecomposition(NamedTuple):
+    """brier = reliability - resolution + uncertainty + within_bin; refinement = uncertainty - resolution."""
+
+    brier: float
+    reliability: float
+    resolution: float
+    uncertainty: float
+    refinement: float
+    within_bin: float
+
+    @classmethod
+    def of(cls, bins: Binned, brier: float) -> BrierDecomposition:
+        """The terms over bins, summed over classes if there are several."""
+        if not bins.total.any():
+            return cls(*[math.nan] * 6)
+        terms = l2_squared(bins), resolution_term(bins), uncertainty_term(bins)
+        rel, res, unc = (float(np.sum(np.nan_to_num(term))) for term in terms)
+        return cls(brier, rel, res, unc, unc - res, brier - (rel - res + unc))
+
+    def undefined(self) -> BrierDecomposition:
+        """NaN throughout."""
+        return type(self)(*[math.nan] * len(self))
+
+    def to_dict(self) -> dict[str, float]:
+        """The terms by name."""
+        return self._asdict()
 
 
 def _over(sums: Array, bins: Binned) -> Array:

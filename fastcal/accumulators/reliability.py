@@ -12,7 +12,7 @@ from fastcal import kernels
 
 from . import binned
 from .base import Accumulator, Options, Part
-from .binned import Binned, is_sound
+from .binned import Binned, BrierDecomposition, is_sound
 from .bins import Binning, check_threshold
 from .curve import ReliabilityCurve
 from .rows import Rows
@@ -22,6 +22,7 @@ figure = Figures()
 
 # Neighbouring rows go to different copies of the bins (see kernels/binning.py); with many bins they rarely meet anyway.
 COPIES, FEW_BINS = 4, 256
+OF_SQUARES = ("ece_debiased", "squared_ce_debiased", "rmsce_debiased", "brier_decomposition")
 NAMES = ("count", "hits", "confidence_signed_sum", "square_sum")
 
 
@@ -127,6 +128,15 @@ def underconfidence(bins: Bins) -> float:
 
 
 @figure
+def brier_decomposition(bins: Bins) -> BrierDecomposition:
+    """Reliability, resolution and uncertainty of (y - p)^2.
+
+    Murphy's terms, see :func:`fastcal.brier_decomposition`, of the confidence and whether it was right.
+    """
+    return BrierDecomposition.of(bins.sums, float(binned.mean_square(bins.sums)))
+
+
+@figure
 def reliability(bins: Bins) -> ReliabilityCurve:
     """Accuracy against confidence, bin by bin."""
     return ReliabilityCurve.of(bins.sums, bins.edges)
@@ -145,7 +155,7 @@ class ReliabilityPart(Part):
         self.binning = binning
         self.squares = squares
         if not squares:
-            self.figures = {name: one for name, one in figure.items() if "debiased" not in name}
+            self.figures = {name: one for name, one in figure.items() if name not in OF_SQUARES}
         self.threshold = check_threshold(threshold)
 
     @property

@@ -8,14 +8,14 @@ the label and the confidence P(y = 1); for (N, K) scores the outcome is whether 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, NamedTuple, Unpack, cast
+from typing import Any, Literal, Unpack, cast
 
 import numpy as np
 
 from ..accumulators import binned
+from ..accumulators.binned import BrierDecomposition
 from ..accumulators.classwise import mean_of_classes
 from ..accumulators.curve import ReliabilityCurve
-from ..arrays import DataError
 from .binning import Question
 from .canonical import canonical_error
 from .one_shot import BinOptions, ErrorOptions, Options
@@ -245,17 +245,6 @@ def reliability_curve(y_true: Any, y_prob: Any, **options: Unpack[BinOptions]) -
     return curve.undefined() if question.undefined else curve
 
 
-class BrierDecomposition(NamedTuple):
-    """brier = reliability - resolution + uncertainty + within_bin; refinement = uncertainty - resolution."""
-
-    brier: float
-    reliability: float
-    resolution: float
-    uncertainty: float
-    refinement: float
-    within_bin: float
-
-
 def brier_decomposition(y_true: Any, y_prob: Any, **options: Unpack[BinOptions]) -> BrierDecomposition:
     """The Brier score in three parts (Murphy 1973), or two: reliability and refinement (Murphy 1972; Sanders 1963).
 
@@ -285,10 +274,6 @@ def brier_decomposition(y_true: Any, y_prob: Any, **options: Unpack[BinOptions])
         brier *= 2 if question.y_prob.ndim == 1 else 1
     else:
         bins = question.bins().sums
-        if bins.square2 is None:
-            raise DataError("y_prob", (), "has no squared residuals")
-        brier = float(binned.quotient(bins.square.sum(), bins.total, math.nan)) if bins.square is not None else math.nan
-    terms = (binned.l2_squared, binned.resolution_term, binned.uncertainty_term)
-    rel, res, unc = (float(np.sum(np.nan_to_num(term(bins)))) if bins.total.any() else math.nan for term in terms)
-    found = BrierDecomposition(brier, rel, res, unc, unc - res, brier - (rel - res + unc))
-    return BrierDecomposition(*[math.nan] * 6) if question.undefined else found
+        brier = float(binned.mean_square(bins))
+    found = BrierDecomposition.of(bins, brier)
+    return found.undefined() if question.undefined else found

@@ -9,6 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ..accumulators.binned import BrierDecomposition
 from ..accumulators.evaluation_report import EvaluationReport
 
 BAR = 24
@@ -41,6 +42,9 @@ def _figures(report: EvaluationReport, title: str) -> Table:
         value = report[name]
         if isinstance(value, int | float):
             table.add_row(name, _number(value), description)
+        elif isinstance(value, BrierDecomposition):
+            for term in ("reliability", "resolution", "uncertainty"):
+                table.add_row(term, _number(getattr(value, term)), f"Murphy's term of {name}")
     return table
 
 
