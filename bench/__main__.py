@@ -9,6 +9,7 @@ import os
 import platform
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from types import ModuleType
 
@@ -22,6 +23,9 @@ from .race import FULL, QUICK, Line, measure, use_all_cores
 # How many times as fast as the best peer a line has to be.
 AT_LEAST = {("Evaluation", "logits"): 6}
 
+# Trials: modules with run, as_markdown and perhaps figures.
+SETS: dict[str, ModuleType] = {"calibration": calibration, "order": order}
+
 LIBRARIES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "torchmetrics", "netcal")
 
 
@@ -32,56 +36,72 @@ def main() -> None:
     conditions = f"{n_threads} threads for either side, which read memory at {bandwidth / 1e9:.0f} GB/s together; "
     conditions += ", ".join(f"{name} {version}" for name, version in versions().items())
     print(conditions, end="\n\n")
-    sizes, seconds = (QUICK, 0.5) if options.quick else (FULL, 2.0)
+    written = _Written(options.readme, f"Run of {date.today()}: {conditions}.")
+    sizes, seconds, shrink = (QUICK, 0.5, 10) if options.quick else (FULL, 2.0, 1)
+    found: dict[str, object] = {}
     lines = []
     for row in TABLE:
         for kind in row.timed:
-            if options.only in (None, row.name):
+            if options.only in (None, "comparisons", row.name):
                 lines.append(measure(row, kind, sizes[kind], seconds))
                 print_line(lines[-1], bandwidth, header=len(lines) == 1)
+    if options.only in (None, "comparisons"):
+        written.put("comparisons", readme.comparisons(lines))
     print()
-    finishes = []
     if options.only in (None, "courses"):
         copy = machine.copy_bandwidth(1 << 28, n_threads)
         print(f"row kernels; a parallel copy reads and writes {copy / 1e9:.0f} GB/s")
-        for finish in courses.run(bandwidth, copy, seconds, shrink=10 if options.quick else 1):
+        finishes = []
+        for finish in courses.run(bandwidth, copy, seconds, shrink):
             finishes.append(finish)
             print(courses.as_text(finish), flush=True)
             print_others(finish.others)
         print()
-    errors, outcomes, figures = [], [], []
-    if options.only in (None, "calibration"):
-        errors = trials("calibration errors", calibration, options, seconds)
-        figures = calibration.state_sizes()
-        for figure in figures:
-            print_figure(figure)
-        print()
-    if options.only in (None, "order"):
-        outcomes = trials("sorted scores", order, options, seconds)
-    figures += whole_processes(options)
-    if options.readme:
-        readme.write(
-            lines,
-            finishes,
-            outcomes,
-            errors,
-            figures,
-            f"Medians of interleaved runs in one process, after equal results. {conditions}.",
-        )
+        written.put("courses", courses.as_markdown(finishes))
+        found["courses"] = [courses.as_json(finish) for finish in finishes]
+    for name, module in SETS.items():
+        if options.only in (None, name):
+            outcomes = trials(name, module, seconds, shrink)
+            figures = module.figures() if hasattr(module, "figures") else []
+            for figure in figures:
+                print_figure(figure)
+            print()
+            table = readme.whole(figures) if figures else []
+            written.put(name, [*module.as_markdown(outcomes), *(["", *table] if table else [])])
+            found[name] = [order.as_json(outcome) for outcome in outcomes]
+            found[f"{name} figures"] = [asdict(figure) for figure in figures]
+    figures = whole_processes(options)
+    if options.only is None:
+        written.put("processes", readme.whole(figures))
     if options.json:
-        found = as_json(bandwidth, n_threads, lines, finishes, outcomes, errors, figures)
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+        json_lines = [
+            {**asdict(line), "races": [{**asdict(race), "ratio": race.ratio} for race in line.races]} for line in lines
+        ]
+        found |= {"lines": json_lines, "figures": [asdict(figure) for figure in figures]}
+        options.json.write_text(json.dumps({"machine": about(bandwidth, n_threads), **found}, indent=2) + "\n")
 
 
-def trials(title: str, module: ModuleType, options: argparse.Namespace, seconds: float) -> list[order.Outcome]:
+class _Written:
+    """The README's tables, if they are wanted, each with what it was measured under."""
+
+    def __init__(self, wanted: bool, conditions: str) -> None:
+        self.wanted = wanted
+        self.conditions = conditions
+
+    def put(self, name: str, table: list[str]) -> None:
+        """A table, at once: what comes after may fail."""
+        if self.wanted:
+            readme.put(name, [self.conditions, "", *table])
+
+
+def trials(name: str, module: ModuleType, seconds: float, shrink: int) -> list[order.Outcome]:
     """Those of a module, printed as they come."""
-    print(title)
+    print(name)
     found = []
-    for outcome in module.run(seconds, shrink=10 if options.quick else 1):
+    for outcome in module.run(seconds, shrink):
         found.append(outcome)
         print(order.as_text(outcome), flush=True)
         print_others(outcome.others)
-    print()
     return found
 
 
@@ -90,7 +110,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows, and fewer repeats")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures, of all peers")
     parser.add_argument("--readme", action="store_true", help="write the tables into the README")
-    names = [*(row.name for row in TABLE if row.timed), *processes(quick=True), "courses", "order", "calibration"]
+    rows = dict.fromkeys(row.name for row in TABLE if row.timed)
+    names = [*rows, *processes(quick=True), "comparisons", "courses", *SETS]
     parser.add_argument("--only", choices=names, metavar="NAME", help=f"one of {', '.join(names)}")
     return parser.parse_args()
 
@@ -177,33 +198,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def as_json(
-    bandwidth: float,
-    n_threads: int,
-    lines: list[Line],
-    finishes: list[courses.Finish],
-    outcomes: list[order.Outcome],
-    errors: list[order.Outcome],
-    figures: list[Figure],
-) -> dict[str, object]:
+def about(bandwidth: float, n_threads: int) -> dict[str, object]:
+    """The machine, for JSON."""
     return {
-        "machine": {
-            "processor": platform.machine(),
-            "cores": os.cpu_count(),
-            "threads": n_threads,
-            "read_bandwidth": bandwidth,
-            "versions": versions(),
-        },
-        "lines": [
-            {**asdict(line), "races": [{**asdict(race), "ratio": race.ratio} for race in line.races]} for line in lines
-        ],
-        "courses": [
-            {**asdict(finish), "share": finish.share, "ratios": {race.peer: race.ratio for race in finish.races}}
-            for finish in finishes
-        ],
-        "calibration": [order.as_json(outcome) for outcome in errors],
-        "order": [order.as_json(outcome) for outcome in outcomes],
-        "figures": [asdict(figure) for figure in figures],
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": n_threads,
+        "read_bandwidth": bandwidth,
+        "versions": versions(),
     }
 
 

@@ -264,7 +264,7 @@ def run(seconds: float, shrink: int = 1) -> Iterator[Outcome]:
         yield measure(trial, contenders(trial), seconds)
 
 
-def state_sizes() -> list[Figure]:
+def figures() -> list[Figure]:
     """Bytes of the state of a class-wise report of 1000 classes and 15 bins."""
     rng = np.random.default_rng(0)
     y, probs = rng.integers(0, 1000, 5000), fc.softmax(rng.standard_normal((5000, 1000), np.float32) * 5)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -191,6 +191,12 @@ def as_text(finish: Finish) -> str:
 def milliseconds(seconds: float) -> str:
     """With enough digits."""
     return f"{seconds * 1e3:.1f} ms" if seconds >= 1e-4 else f"{seconds * 1e6:.1f} us"
+
+
+def as_json(finish: Finish) -> dict[str, Any]:
+    """All of it, with what follows from it."""
+    ratios = {race.peer: race.ratio for race in finish.races}
+    return {**asdict(finish), "share": finish.share, "ratios": ratios}
 
 
 def as_markdown(finishes: list[Finish]) -> list[str]:
