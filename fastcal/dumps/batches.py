@@ -43,6 +43,6 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
-def rows_per_batch(row_bytes: int) -> int:
-    """Rows of which the scores take about BATCH_BYTES."""
-    return max(1, BATCH_BYTES // max(row_bytes, 1))
+def rows_per_batch(row_bytes: int, n_bytes: int | None = None) -> int:
+    """Rows of which the scores take about ``n_bytes``, or BATCH_BYTES."""
+    return max(1, (n_bytes or BATCH_BYTES) // max(row_bytes, 1))

@@ -20,11 +20,7 @@ def open_dumps(paths: Iterable[Path], asked: Roles) -> list[Dump]:
     dumps: list[Dump] = []
     arrays: dict[str, dict[str, Path]] = {}
     for path in paths:
-        if not path.exists():
-            raise DumpError(f"{path} does not exist")
-        if path.is_dir():
-            raise DumpError(f"{path} is a folder; name the files in it")
-        suffix = path.suffix.lower()
+        suffix = check_readable(path)
         if suffix == ".npz":
             members = npz_members(path)
             dumps.append(NumpyDump(str(path), members, _roles(asked, members, str(path))))
@@ -34,12 +30,8 @@ def open_dumps(paths: Iterable[Path], asked: Roles) -> list[Dump]:
             if name in group:
                 raise DumpError(f"{group[name]} and {path} are both {name!r} of one dump")
             group[name] = path
-        elif suffix in (".parquet", ".pq"):
-            dumps.append(ParquetDump(path, _roles(asked, parquet_columns(path), str(path))))
-        elif suffix in _PICKLES:
-            raise DumpError(f"{path} is a pickle, which is never read; save its arrays with numpy.savez")
         else:
-            raise DumpError(f"{path} is none of .npz, .npy, .parquet")
+            dumps.append(ParquetDump(path, _roles(asked, parquet_columns(path), str(path))))
     if len(arrays) > 1 and sum(map(len, arrays.values())) <= 4 and asked != Roles():
         # Up to four arrays with names of their own, told apart by flags, are one dump.
         arrays = {", ".join(arrays): {name: path for group in arrays.values() for name, path in group.items()}}
@@ -47,6 +39,20 @@ def open_dumps(paths: Iterable[Path], asked: Roles) -> list[Dump]:
         where = f"{prefix}*.npy"
         dumps.append(NumpyDump(where, {n: npy_member(p) for n, p in group.items()}, _roles(asked, group, where)))
     return dumps
+
+
+def check_readable(path: Path) -> str:
+    """Which of .npz, .npy and .parquet a file is by its name; raises DumpError for any other, and for no file."""
+    if not path.exists():
+        raise DumpError(f"{path} does not exist")
+    if path.is_dir():
+        raise DumpError(f"{path} is a folder; name the files in it")
+    suffix = path.suffix.lower()
+    if suffix in _PICKLES:
+        raise DumpError(f"{path} is a pickle, which is never read; save its arrays with numpy.savez")
+    if suffix not in (".npz", ".npy", ".parquet", ".pq"):
+        raise DumpError(f"{path} is none of .npz, .npy, .parquet")
+    return ".parquet" if suffix == ".pq" else suffix
 
 
 def _roles(asked: Roles, available: Iterable[str], where: str) -> Roles:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..arrays import Array
 from .batches import Batch, Dump, DumpError, first_line, rows_per_batch
 from .names import Roles
+
+Read = TypeVar("Read")
 
 
 def parquet_columns(path: Path) -> list[str]:
@@ -21,6 +23,14 @@ def parquet_columns(path: Path) -> list[str]:
     if twice:
         raise DumpError(f"{path} has more than one column {twice[0]!r}")
     return names
+
+
+def list_columns(path: Path) -> list[str]:
+    """Names of the columns that hold lists: rows of scores."""
+    import pyarrow as pa
+
+    kinds = pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list
+    return [field.name for field in _open(path).schema_arrow if any(is_kind(field.type) for is_kind in kinds)]
 
 
 class ParquetDump(Dump):
@@ -33,25 +43,45 @@ class ParquetDump(Dump):
 
     def batches(self) -> Generator[Batch, None, None]:
         """See :meth:`Dump.batches`."""
+        labels, weights, groups = self.roles.labels, self.roles.weights, self.roles.groups
+
+        def made(batch: Any, scores: Array) -> Batch:
+            return Batch(
+                self._values(batch, str(labels)),
+                scores,
+                None if weights is None else self._values(batch, weights),
+                None if groups is None else self._labels(batch, groups),
+            )
+
+        others = [name for name in (labels, weights, groups) if name is not None]
+        return self._read(others, None, made)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the file."""
+        return int(_open(self._path).metadata.num_rows)
+
+    def scores(self, n_bytes: int) -> Generator[Array, None, None]:
+        """The scores alone, about so many bytes at a time."""
+        return self._read([], n_bytes, lambda _, scores: scores)
+
+    def _read(
+        self, others: list[str], n_bytes: int | None, made: Callable[[Any, Array], Read]
+    ) -> Generator[Read, None, None]:
+        """What is made of batches of the scores' and the other columns, and of their scores."""
         import pyarrow as pa
 
         file = _open(self._path)
         schema = file.schema_arrow
         scores, one_a_class = self._score_columns(schema.names)
-        labels, weights, groups = self.roles.labels, self.roles.weights, self.roles.groups
-        columns = [*scores, *(name for name in (labels, weights, groups) if name is not None)]
+        columns = [*scores, *others]
         missing = [name for name in columns if name not in schema.names]
         if missing:
             raise DumpError(f"{self.name} has no column {missing[0]!r}; it has {', '.join(schema.names[:8])}")
-        rows = rows_per_batch(8 * len(scores) if one_a_class else 8 * _width(file, scores[0]))
+        rows = rows_per_batch(8 * len(scores) if one_a_class else 8 * _width(file, scores[0]), n_bytes)
         try:
             for batch in file.iter_batches(batch_size=rows, columns=columns):
-                yield Batch(
-                    self._values(batch, str(labels)),
-                    self._scores(batch, scores, one_a_class),
-                    None if weights is None else self._values(batch, weights),
-                    None if groups is None else self._labels(batch, groups),
-                )
+                yield made(batch, self._scores(batch, scores, one_a_class))
         except DumpError:
             raise
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:

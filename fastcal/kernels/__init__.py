@@ -12,10 +12,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from . import (
+        activations,
         binning,
         canonical,
         classwise,
         elementary,
+        ensemble,
+        ensemble_lines,
+        ensemble_pairs,
+        ensemble_steps,
         entropy,
         exact,
         gather,
@@ -31,6 +36,8 @@ if TYPE_CHECKING:
         probabilities,
         ranking,
         rows,
+        selective,
+        separation,
         smoothing,
         softmax,
         sorting,
@@ -38,13 +45,19 @@ if TYPE_CHECKING:
         summary,
         sweep,
         two_classes,
+        uncertainty,
     )
 
 __all__ = [
+    "activations",
     "binning",
     "canonical",
     "classwise",
     "elementary",
+    "ensemble",
+    "ensemble_lines",
+    "ensemble_pairs",
+    "ensemble_steps",
     "entropy",
     "exact",
     "gather",
@@ -60,6 +73,8 @@ __all__ = [
     "probabilities",
     "ranking",
     "rows",
+    "selective",
+    "separation",
     "smoothing",
     "softmax",
     "sorting",
@@ -67,6 +82,7 @@ __all__ = [
     "summary",
     "sweep",
     "two_classes",
+    "uncertainty",
 ]
 
 

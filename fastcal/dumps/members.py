@@ -1,0 +1,115 @@
+"""The scores of one member of an ensemble from a file of its own: .npy, .npz or Parquet, read from the first row on."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ..arrays import Array
+from .batches import DumpError
+from .names import KNOWN, Roles
+from .npy import ArrayStream, npy_member, npz_members
+from .opening import check_readable
+from .parquet import ParquetDump, list_columns, parquet_columns
+
+ROLES = {True: "logits", False: "probs"}
+
+
+class ScoreFile:
+    """Scores (N, K) or (N, ..., K), of which ``read`` gives the next n rows."""
+
+    def __init__(self, name: str, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
+        self.name = name
+        self.shape = shape
+        self.dtype = dtype
+
+    def read(self, n: int) -> Array:
+        """The next n rows; raises DumpError for a damaged file."""
+        raise NotImplementedError
+
+
+class _NumpyScores(ScoreFile):
+    def __init__(self, stream: ArrayStream) -> None:
+        super().__init__(stream.name, stream.shape, stream.dtype)
+        self.read = stream.read  # type: ignore[method-assign]
+
+
+class _ParquetScores(ScoreFile):
+    def __init__(self, dump: ParquetDump, n_bytes: int) -> None:
+        self._batches = dump.scores(n_bytes)
+        self._first = next(self._batches, np.empty((0, 1)))
+        super().__init__(dump.name, (dump.n_rows, *self._first.shape[1:]), self._first.dtype)
+
+    def read(self, n: int) -> Array:
+        """See :meth:`ScoreFile.read`."""
+        parts, missing = [], n
+        while True:
+            parts.append(self._first[:missing])
+            self._first = self._first[len(parts[-1]) :]
+            missing -= len(parts[-1])
+            if not missing:
+                return parts[0] if len(parts) == 1 else np.concatenate(parts)
+            following = next(self._batches, None)
+            if following is None or following.shape[1:] != self.shape[1:]:
+                what = (
+                    "ends early"
+                    if following is None
+                    else f"has rows of {self.shape[1]} and {following.shape[1]} values"
+                )
+                raise DumpError(f"{self.name} {what}")
+            self._first = following
+
+
+@contextlib.contextmanager
+def open_scores(path: Path, *, from_logits: bool, n_bytes: int) -> Iterator[ScoreFile]:
+    """The scores in a file, open. Which array they are is said by its name, or it is the only one of two axes.
+
+    Memory holds about ``n_bytes`` of scores beyond those that were asked for.
+
+    Raises DumpError for what is no file of numbers, and where the names leave it open.
+    """
+    suffix = check_readable(path)
+    with contextlib.ExitStack() as stack:
+        if suffix == ".npy":
+            file, size = stack.enter_context(npy_member(path)())
+            yield _NumpyScores(ArrayStream(file, str(path), size))
+        elif suffix == ".npz":
+            members = npz_members(path)
+            name = _named(members, from_logits=from_logits) or _only(
+                path, _tables(path, members), from_logits=from_logits
+            )
+            file, size = stack.enter_context(members[name]())
+            yield _NumpyScores(ArrayStream(file, f"{name} in {path}", size))
+        else:
+            columns = parquet_columns(path)
+            name = _named(columns, from_logits=from_logits) or _only(path, list_columns(path), from_logits=from_logits)
+            yield _ParquetScores(ParquetDump(path, Roles(**{ROLES[from_logits]: name})), n_bytes)
+
+
+def _named(available: Collection[str], *, from_logits: bool) -> str | None:
+    """The array whose name says what it is; one column a class (``probs_0``, ``probs_1``) counts as ``probs``."""
+    names = [name for name in KNOWN[ROLES[from_logits]] if name in available or f"{name}_0" in available]
+    return names[0] if len(names) == 1 else None
+
+
+def _tables(path: Path, members: dict[str, contextlib.AbstractContextManager[object]]) -> list[str]:
+    """Names of an archive's arrays of two axes."""
+    found = []
+    for name, opened in members.items():
+        with opened() as (file, size), contextlib.suppress(DumpError):  # type: ignore[operator]
+            if len(ArrayStream(file, f"{name} in {path}", size).shape) == 2:
+                found.append(name)
+    return found
+
+
+def _only(path: Path, names: list[str], *, from_logits: bool) -> str:
+    other = ROLES[not from_logits]
+    if len(names) == 1 and names[0] not in KNOWN[other]:
+        return names[0]
+    known = " or ".join(repr(name) for name in KNOWN[ROLES[from_logits]])
+    found = f"{', '.join(sorted(names)[:8])}" if names else "none"
+    hint = f"; say from_logits={not from_logits}" if any(name in KNOWN[other] for name in names) else ""
+    raise DumpError(f"{path} has no single array named {known}; of two axes it has {found}{hint}")

@@ -1,0 +1,241 @@
+"""Loops over lines of probabilities or logits of one member of an ensemble, and over what its members add up to.
+
+A line is as in rows.py: a class of BLOCK narrow rows, or LANES neighbouring classes of a wide one. All loops read and
+write at constant distances from one running place, so that they take vectors whichever of the two it is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .elementary import exp_lifted, log_normal
+from .halves import widen
+from .jit import by_dtype, inner
+from .rows import BLOCK
+
+F32 = np.float32
+I32 = np.int32
+
+# Places in the block of partial results of a line (32 or 64 numbers each); OFFSET are the classes within a wide line;
+# ZEROS stay 0; BEYOND and OFF are by how much a probability has been outside [0, 1], and a sum off 1, at most.
+MAXIMUM, ARGMAX, LOWEST, TOTAL, LOST, SQUARES, SLOPE, SLOPE_LOST, SCALE, SPARE, ZEROS, OFFSET, BEYOND, OFF = (
+    BLOCK * place for place in range(14)
+)
+LANES_SIZE = OFF + BLOCK
+# The entropy of a member takes the place of the sum of powers.
+INFORMATION, INFORMATION_LOST = SLOPE, SLOPE_LOST
+
+LEAST = 1.17549435e-38  # added to p it keeps log 0 out; where it matters p log p is 0 to many digits
+
+
+@inner
+def _log32(p):
+    """log p of a positive normal number, within 4e-8 of itself before rounding: a fourth less time than 1 ulp of it.
+
+    It is only taken of p in p log p, whose rounding is as large. log 1 is exactly 0.
+    """
+    bits = I32(F32(p).view(I32) - 0x3F3504F3)
+    e = F32(I32(bits >> 23))
+    f = I32((bits & 0x7FFFFF) + 0x3F3504F3).view(F32) - F32(1.0)
+    r = F32(0.08533313083)
+    r = r * f + F32(-0.142692582062)
+    r = r * f + F32(0.149774012801)
+    r = r * f + F32(-0.165779928968)
+    r = r * f + F32(0.199559333584)
+    r = r * f + F32(-0.250013521855)
+    r = r * f + F32(0.333341932861)
+    r = r * f + F32(-0.499999963822)
+    r = r * f + F32(0.999999974132)
+    return e * F32(0.69314718056) + r * f
+
+
+@inner
+def _log64(p):
+    return log_normal(p, 0.0)
+
+
+log_of_share = by_dtype(float32=_log32, float64=_log64)
+log_of_share.__doc__ = "log p of a positive normal number, as good as p log p needs it."
+
+
+@inner
+def turn(scores, first, last, n_classes, fill, lines):
+    """Write a block of narrow rows of flat scores from ``first`` on, a line a class; the ``last`` row is repeated."""
+    if first + BLOCK <= last + 1:
+        # Line by line: 0.28 ns a number, whatever the number of classes; row by row it was 0.75.
+        for k in range(n_classes):
+            start = np.uintp(first) * np.uintp(n_classes) + np.uintp(k)
+            for i in range(BLOCK):
+                lines[np.uintp(k * BLOCK + i)] = widen(scores[start + np.uintp(i) * np.uintp(n_classes)])
+    else:
+        for i in range(BLOCK):
+            row = first + i if first + i < last else last
+            for k in range(n_classes):
+                lines[np.uintp(k * BLOCK + i)] = widen(scores[np.uintp(row * n_classes + k)])
+    for i in range(n_classes * BLOCK, lines.shape[0]):
+        lines[np.uintp(i)] = fill
+
+
+@inner
+def copy(scores, row, n_classes, fill, lines):
+    """Write a wide row of flat scores, filled up."""
+    start = np.uintp(row) * np.uintp(n_classes)
+    for k in range(n_classes):
+        lines[np.uintp(k)] = widen(scores[start + np.uintp(k)])
+    for k in range(n_classes, lines.shape[0]):
+        lines[np.uintp(k)] = fill
+
+
+@inner
+def clear(lanes):
+    """Begin a block or a wide row."""
+    real = lanes.dtype.type
+    for i in range(BLOCK):
+        lanes[MAXIMUM + i] = -np.inf
+        lanes[ARGMAX + i] = real(0)
+        lanes[LOWEST + i] = real(0)
+        lanes[TOTAL + i] = real(0)
+        lanes[LOST + i] = real(0)
+        lanes[SQUARES + i] = real(0)
+        lanes[SLOPE + i] = real(0)
+        lanes[SLOPE_LOST + i] = real(0)
+
+
+@inner
+def look(lines, stop, step, width, sums, lanes):
+    """The MAXIMUM, its first index ARGMAX and, if ``sums`` is not None, LOWEST below 0 and TOTAL.
+
+    Lines are ``step`` classes apart. A NaN is passed over, or hides the number beside it.
+    """
+    real = lanes.dtype.type
+    zero = real(0)
+    ahead = real(step)
+    base = zero
+    for offset in range(0, stop, 2 * width):
+        for i in range(width):
+            a = lines[np.uintp(offset + i)]
+            b = lines[np.uintp(offset + width + i)]
+            later = b > a
+            high = b if later else a
+            index = base + lanes[OFFSET + i] + (ahead if later else zero)
+            m = lanes[MAXIMUM + i]
+            above = high > m
+            lanes[ARGMAX + i] = index if above else lanes[ARGMAX + i]
+            lanes[MAXIMUM + i] = high if above else m
+            if sums is not None:
+                low = a if later else b
+                lowest = lanes[LOWEST + i]
+                lanes[LOWEST + i] = low if low < lowest else lowest
+                lanes[TOTAL + i] += a + b
+        base += ahead + ahead
+
+
+@inner
+def clip(lines, stop):
+    """Probabilities within rounding of [0, 1] count as 0 or 1."""
+    real = lines.dtype.type
+    for i in range(stop):
+        p = lines[np.uintp(i)]
+        p = real(0) if p < real(0) else p
+        lines[np.uintp(i)] = real(1) if p > real(1) else p
+
+
+@inner
+def inform(lines, stop, width, lanes):
+    """Add p log p to INFORMATION."""
+    real = lanes.dtype.type
+    least = real(LEAST)
+    for offset in range(0, stop, 2 * width):
+        for i in range(width):
+            p = lines[np.uintp(offset + i)]
+            q = lines[np.uintp(offset + width + i)]
+            x = p * log_of_share(p + least) + q * log_of_share(q + least)
+            total = lanes[INFORMATION + i]
+            new = total + x
+            lanes[INFORMATION + i] = new
+            lanes[INFORMATION_LOST + i] += x - (new - total)
+
+
+@inner
+def deviate(lines, base, drift, stop, weight, width, lanes):
+    """The same, and deviations from the first member: their weighted sum in ``drift``, their squares in SQUARES."""
+    real = lanes.dtype.type
+    least = real(LEAST)
+    for offset in range(0, stop, 2 * width):
+        for i in range(width):
+            j = np.uintp(offset + i)
+            k = np.uintp(offset + width + i)
+            p = lines[j]
+            q = lines[k]
+            d = p - base[j]
+            e = q - base[k]
+            drift[j] += weight * d
+            drift[k] += weight * e
+            lanes[SQUARES + i] += d * d + e * e
+            x = p * log_of_share(p + least) + q * log_of_share(q + least)
+            total = lanes[INFORMATION + i]
+            new = total + x
+            lanes[INFORMATION + i] = new
+            lanes[INFORMATION_LOST + i] += x - (new - total)
+
+
+@inner
+def powers(lines, stop, lowest, width, lanes):
+    """Put e^(z - MAXIMUM), lifted, in place of logits, and sum them, and e^d d. The maximum is hidden."""
+    real = lanes.dtype.type
+    one = real(1)
+    zero = real(0)
+    for offset in range(0, stop, 2 * width):
+        for i in range(width):
+            m = lanes[MAXIMUM + i]
+            d = lines[np.uintp(offset + i)] - m
+            d = lowest if d < lowest else d
+            e = exp_lifted(d, one, zero)
+            d2 = lines[np.uintp(offset + width + i)] - m
+            d2 = lowest if d2 < lowest else d2
+            e2 = exp_lifted(d2, one, zero)
+            lines[np.uintp(offset + i)] = e
+            lines[np.uintp(offset + width + i)] = e2
+            x = e + e2
+            total = lanes[TOTAL + i]
+            new = total + x
+            lanes[TOTAL + i] = new
+            lanes[LOST + i] += x - (new - total)
+            x = e * d + e2 * d2
+            total = lanes[SLOPE + i]
+            new = total + x
+            lanes[SLOPE + i] = new
+            lanes[SLOPE_LOST + i] += x - (new - total)
+
+
+@inner
+def scale(lines, stop, width, base, lanes):
+    """Probabilities: powers times SCALE, into ``base``."""
+    for offset in range(0, stop, width):
+        for i in range(width):
+            base[np.uintp(offset + i)] = lines[np.uintp(offset + i)] * lanes[SCALE + i]
+
+
+@inner
+def deviate_scaled(lines, base, drift, stop, weight, width, lanes):
+    """As ``deviate`` of powers times SCALE, without their information."""
+    for offset in range(0, stop, 2 * width):
+        for i in range(width):
+            j = np.uintp(offset + i)
+            k = np.uintp(offset + width + i)
+            factor = lanes[SCALE + i]
+            d = lines[j] * factor - base[j]
+            e = lines[k] * factor - base[k]
+            drift[j] += weight * d
+            drift[k] += weight * e
+            lanes[SQUARES + i] += d * d + e * e
+
+
+@inner
+def average(base, drift, stop, inverse, width, lines, lanes):
+    """The mean of the members into ``lines``; the squares of its deviations from the first member are SQUARES."""
+    for offset in range(0, stop, width):
+        for i in range(width):
+            d = drift[np.uintp(offset + i)] * inverse
+            lines[np.uintp(offset + i)] = base[np.uintp(offset + i)] + d
+            lanes[SQUARES + i] += d * d
