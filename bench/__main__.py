@@ -16,7 +16,7 @@ from types import ModuleType
 from comparisons import TABLE
 from peers import available
 
-from . import calibration, courses, machine, order, readme
+from . import calibration, courses, ensembles, machine, ood, order, readme, selective
 from .machine import Bystanders, Figure
 from .race import FULL, QUICK, Line, measure, use_all_cores
 
@@ -24,7 +24,13 @@ from .race import FULL, QUICK, Line, measure, use_all_cores
 AT_LEAST = {("Evaluation", "logits"): 6}
 
 # Trials: modules with run, as_markdown and perhaps figures.
-SETS: dict[str, ModuleType] = {"calibration": calibration, "order": order}
+SETS: dict[str, ModuleType] = {
+    "calibration": calibration,
+    "order": order,
+    "ensembles": ensembles,
+    "ood": ood,
+    "selective": selective,
+}
 
 LIBRARIES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "torchmetrics", "netcal")
 

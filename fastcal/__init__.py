@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from .accumulators.ordered import IsotonicAccumulator, IsotonicRefinement, RankingAccumulator
     from .accumulators.reliability import ReliabilityAccumulator
     from .accumulators.scores import ScoreAccumulator
+    from .accumulators.selective import SelectiveAccumulator
     from .accumulators.smooth import SmoothAccumulator
     from .accumulators.spiegelhalter import SpiegelhalterAccumulator, SpiegelhalterTest
+    from .accumulators.uncertainty import UncertaintyAccumulator
     from .arrays import DataError
     from .calibrators.isotonic import IsotonicRegression, isotonic_regression
+    from .ensembles.measures import EnsembleUncertainty
     from .metrics.calibration import (
         adaptive_ece,
         brier_decomposition,
@@ -39,8 +42,20 @@ if TYPE_CHECKING:
     )
     from .metrics.canonical import canonical_error
     from .metrics.decomposition import CorpCurve, ScoreDecomposition, corp_curve, score_decomposition
+    from .metrics.ensemble import SoftmaxUncertainty, ensemble_disagreement, ensemble_uncertainty, softmax_uncertainty
     from .metrics.intervals import ConfidenceInterval, confidence_interval
     from .metrics.kernel_error import KernelCalibrationTest, kernel_calibration_error, kernel_calibration_test
+    from .metrics.ood import (
+        OodMetrics,
+        activation_familiarity,
+        activation_norm,
+        mental_model_confidence,
+        ood_metrics,
+        softmax_extrapolation,
+        softmax_saturation,
+        valid_ood_region,
+        valid_ood_share,
+    )
     from .metrics.order import ks_calibration_error, kuiper_calibration_error, spiegelhalter_test, sweep_ece
     from .metrics.ranking import (
         PrecisionRecallCurve,
@@ -52,6 +67,15 @@ if TYPE_CHECKING:
         roc_curve,
     )
     from .metrics.scoring import accuracy, brier_score, log_loss, nll
+    from .metrics.selective import (
+        RiskCoverageCurve,
+        augrc,
+        aurc,
+        coverage_at_risk,
+        e_aurc,
+        risk_at_coverage,
+        risk_coverage_curve,
+    )
     from .metrics.smooth import smooth_ece
     from .metrics.softmax import SoftmaxSummary, entropy, log_softmax, logsumexp, softmax, softmax_summary
     from .ordered.fit import IsotonicFit
@@ -83,16 +107,19 @@ _MODULE_OF = {
         ),
         "accumulators.reliability": ("ReliabilityAccumulator",),
         "accumulators.scores": ("ScoreAccumulator",),
+        "accumulators.selective": ("SelectiveAccumulator",),
         "accumulators.smooth": ("SmoothAccumulator",),
         "accumulators.spiegelhalter": (
             "SpiegelhalterAccumulator",
             "SpiegelhalterTest",
         ),
+        "accumulators.uncertainty": ("UncertaintyAccumulator",),
         "arrays": ("DataError",),
         "calibrators.isotonic": (
             "IsotonicRegression",
             "isotonic_regression",
         ),
+        "ensembles.measures": ("EnsembleUncertainty",),
         "metrics.calibration": (
             "adaptive_ece",
             "brier_decomposition",
@@ -112,6 +139,12 @@ _MODULE_OF = {
             "corp_curve",
             "score_decomposition",
         ),
+        "metrics.ensemble": (
+            "SoftmaxUncertainty",
+            "ensemble_disagreement",
+            "ensemble_uncertainty",
+            "softmax_uncertainty",
+        ),
         "metrics.intervals": (
             "ConfidenceInterval",
             "confidence_interval",
@@ -120,6 +153,17 @@ _MODULE_OF = {
             "KernelCalibrationTest",
             "kernel_calibration_error",
             "kernel_calibration_test",
+        ),
+        "metrics.ood": (
+            "OodMetrics",
+            "activation_familiarity",
+            "activation_norm",
+            "mental_model_confidence",
+            "ood_metrics",
+            "softmax_extrapolation",
+            "softmax_saturation",
+            "valid_ood_region",
+            "valid_ood_share",
         ),
         "metrics.order": (
             "ks_calibration_error",
@@ -141,6 +185,15 @@ _MODULE_OF = {
             "brier_score",
             "log_loss",
             "nll",
+        ),
+        "metrics.selective": (
+            "RiskCoverageCurve",
+            "augrc",
+            "aurc",
+            "coverage_at_risk",
+            "e_aurc",
+            "risk_at_coverage",
+            "risk_coverage_curve",
         ),
         "metrics.smooth": ("smooth_ece",),
         "metrics.softmax": (

@@ -6,6 +6,8 @@ The tests assert equality over ``TABLE`` and the benchmarks time it, so a new me
 from __future__ import annotations
 
 import comparisons_calibration
+import comparisons_ood
+import comparisons_selective
 import oracle
 import oracle_calibration
 import oracle_ordered
@@ -265,4 +267,6 @@ TABLE = [
         timed=(),
     ),
     *comparisons_calibration.ROWS,
+    *comparisons_ood.ROWS,
+    *comparisons_selective.ROWS,
 ]
