@@ -6,6 +6,7 @@ The tests assert equality over ``TABLE`` and the benchmarks time it, so a new me
 from __future__ import annotations
 
 import comparisons_calibration
+import comparisons_ensemble
 import comparisons_ood
 import comparisons_selective
 import oracle
@@ -267,6 +268,7 @@ TABLE = [
         timed=(),
     ),
     *comparisons_calibration.ROWS,
+    *comparisons_ensemble.ROWS,
     *comparisons_ood.ROWS,
     *comparisons_selective.ROWS,
 ]

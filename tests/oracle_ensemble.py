@@ -1,4 +1,4 @@
-"""The slow, obvious twins of the measures of ensembles: one formula each, over whole arrays, in whatever precision comes.
+"""The slow, obvious twins of the measures of ensembles: a formula each, over whole arrays, in any precision.
 
 ``members`` (M, N, K) are probabilities; ``distributions`` makes them of logits. Rows are distributions.
 """

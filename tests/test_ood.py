@@ -140,6 +140,15 @@ def test_saturation_tells_what_one_less_p_does_not():
     assert fc.softmax_saturation(logits, epsilon=1e-15) == pytest.approx(1 / 3)
 
 
+@pytest.mark.skipif(not JIT, reason="needs many classes")
+def test_sums_of_many_classes_do_not_drift():
+    logits = np.full((1, 200_001), -20, np.float32)
+    logits[0, 77] = 0
+    rest = 200_000 * np.exp(-20.0)
+    for nearly, expected in ((1 - 1e-6, 0), (1 + 1e-6, 1)):
+        assert fc.softmax_saturation(logits, epsilon=nearly * rest / (1 + rest)) == expected
+
+
 def test_shapes_and_special_rows_of_saturation():
     assert fc.softmax_saturation([[INF, 0.0], [-INF, 1.0], [0.0, 0.0]]) == pytest.approx(2 / 3)
     assert fc.softmax_saturation(np.zeros((2, 3, 4))) == 0.0
@@ -205,7 +214,8 @@ def test_laws_of_activations(seed, scale):
     np.testing.assert_allclose(fc.activation_norm(scale * z), scale * norm, rtol=1e-13)
     np.testing.assert_allclose(fc.activation_familiarity(scale * z, w / scale), familiarity, rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(fc.activation_familiarity(z, w[::-1]), familiarity, rtol=1e-13, atol=1e-15)
-    np.testing.assert_allclose(fc.activation_familiarity(3 * w, w), 1, rtol=1e-15)
+    np.testing.assert_allclose(along := fc.activation_familiarity(3 * w, w), 1, rtol=1e-15)
+    assert (along <= 1).all()
     turned = np.linalg.qr(rng.standard_normal((5, 5)))[0]
     np.testing.assert_allclose(fc.activation_norm(z @ turned), norm, rtol=1e-12)
     np.testing.assert_allclose(fc.activation_familiarity(z @ turned, w @ turned), familiarity, rtol=1e-9, atol=1e-12)
@@ -234,6 +244,61 @@ def test_rows_of_any_shape():
     assert fc.activation_norm(z)[1, 2] == fc.activation_norm(z[1, 2])
     assert isinstance(fc.activation_norm(z[1, 2]), float)
     assert fc.activation_norm(np.zeros((0, 3))).shape == fc.activation_familiarity(np.zeros((0, 3)), [[1, 0, 0]]).shape
+
+
+class Framed:
+    """As a data frame: an array on demand."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values
+
+
+def read_only(values):
+    values = values.copy()
+    values.flags.writeable = False
+    return values
+
+
+SAME = {
+    "list": np.ndarray.tolist,
+    "big-endian": lambda x: x.astype(">f8"),
+    "long double": lambda x: x.astype(np.longdouble),
+    "Fortran": np.asfortranarray,
+    "strided": lambda x: np.repeat(x, 2, axis=0)[::2],
+    "read-only": read_only,
+    "masked, nothing hidden": np.ma.masked_array,
+    "frame": Framed,
+}
+
+
+@pytest.mark.parametrize("form", SAME.values(), ids=SAME)
+def test_forms_of_the_same_rows(form):
+    z, w = form(FEATURES), form(WEIGHTS)
+    np.testing.assert_allclose(fc.activation_norm(z), fc.activation_norm(FEATURES), rtol=1e-15)
+    familiarity = fc.activation_familiarity(FEATURES, WEIGHTS)
+    np.testing.assert_allclose(fc.activation_familiarity(z, w), familiarity, rtol=1e-13)
+    assert fc.softmax_saturation(z, epsilon=0.9) == fc.softmax_saturation(FEATURES, epsilon=0.9)
+    norm = fc.activation_norm(FEATURES)
+    expected = fc.mental_model_confidence(norm, familiarity, 4)
+    np.testing.assert_array_equal(fc.mental_model_confidence(form(norm), form(familiarity), 4), expected)
+
+
+def test_integers_and_tensors():
+    assert fc.activation_norm([[3, 4]]).tolist() == [5.0]
+    assert fc.activation_familiarity([[3, 4]], [[0, 2]]).tolist() == [0.8]
+    torch = pytest.importorskip("torch")
+    z, w = torch.tensor(FEATURES), torch.nn.Parameter(torch.tensor(WEIGHTS))
+    np.testing.assert_array_equal(fc.activation_familiarity(z, w), fc.activation_familiarity(FEATURES, WEIGHTS))
+    halves = fc.activation_familiarity(z.bfloat16(), w.bfloat16())
+    expected = fc.activation_familiarity(cast(FEATURES, "bfloat16"), cast(WEIGHTS, "bfloat16"))
+    np.testing.assert_array_equal(halves, expected)
+    bits = z.bfloat16().view(torch.int16).numpy().view(np.uint16)
+    np.testing.assert_array_equal(fc.activation_familiarity(bits, w.bfloat16(), dtype="bfloat16"), expected)
+    np.testing.assert_array_equal(fc.activation_norm(bits, dtype="bfloat16"), fc.activation_norm(z.bfloat16()))
+    assert fc.mental_model_confidence(torch.tensor([2.0]).bfloat16(), torch.tensor([0.5]), 3).dtype == np.float32
 
 
 BAD_FEATURES = [

@@ -157,9 +157,8 @@ def test_the_bounds_are_reached_and_small():
     """All errors of a cell behind all else in it, or before: that far off is the average, and no farther."""
     n, cell = 1 << (14 if JIT else 8), 1 << 4
     high = 1 + np.arange(n) / n  # cells of 16 confidences each
-    for order in (1, -1):
-        wrong = np.arange(n) % cell < 5
-        wrong = wrong if order == 1 else ~wrong
+    place = np.arange(n) % cell
+    for wrong in (place < 2, place < 14, place >= 2, place >= 14):
         y, p = 1 - wrong.astype(int), np.full(n, 0.75)
         report = fc.SelectiveAccumulator(n_cells=n // cell).update(y, p, confidence=high).compute()
         off = abs(report["aurc"] - fc.aurc(y, p, confidence=high))
@@ -184,18 +183,21 @@ def test_rows_that_are_only_counted_give_the_same_bytes(n_cells, n_classes, monk
     p = rng.dirichlet(np.ones(n_classes), n) if n_classes else rng.random(n)
     y = rng.integers(0, max(n_classes, 2), n)
     batches = [slice(0, n // 4), slice(n // 4, n // 4 + 2), slice(n // 4 + 2, n)]
-    for score in (None, rng.standard_normal(n) + 5):
+    w = rng.integers(1, 3, n)
+    for score, weights in ((None, None), (None, w), (2 * rng.random(n), None), (rng.random(n) + 5, None)):
         counted.clear()
-        whole = seen(y, p, n_cells=n_cells, confidence=score)
+        given_ = {"confidence": score, "sample_weight": weights}
+        whole = seen(y, p, n_cells=n_cells, **given_)
         assert not counted
         parts = fc.SelectiveAccumulator(n_cells=n_cells)
         for index in batches:
-            parts.update(y[index], p[index], confidence=None if score is None else score[index])
-        assert bool(counted) == (score is None)
+            parts.update(y[index], p[index], **{k: None if v is None else v[index] for k, v in given_.items()})
+        assert bool(counted) == (score is None and weights is None)
         assert parts.to_bytes() == whole.to_bytes()
-        parts.update(y, p)  # above 5 there is no probability, and cells of both are wide
+        parts.update(y, p)  # where the cells seen are all above 1, or wide
         expected = sum([seen(y, p, n_cells=n_cells), whole])
-        assert parts.to_bytes() == expected.to_bytes()
+        np.testing.assert_array_equal(parts.curve().coverage, expected.curve().coverage)
+        np.testing.assert_array_equal(parts.curve().threshold, expected.curve().threshold)
 
 
 def spied(function, calls):
@@ -261,6 +263,20 @@ def test_figures_of_nothing_are_nan():
     assert fc.SelectiveAccumulator.from_bytes(weightless.to_bytes()).to_bytes() == weightless.to_bytes()
     assert json.loads(weightless.compute().to_json())["aurc"] is None
     assert set(weightless.compute().descriptions) == set(weightless.compute())
+
+
+def test_ties_are_exact():
+    report = fc.SelectiveAccumulator().update([0, 1, 1, 1], [0.75, 0.75, 0.75, 0.25]).compute()
+    assert (report["aurc"], report["aurc_bound"], report["augrc_bound"]) == (0.5, 0, 0)
+
+
+def test_nothing_is_undefined_where_no_row_is():
+    accumulator = fc.SelectiveAccumulator(nan_policy="propagate").update([0, 1], [0.25, 0.25])
+    assert accumulator.compute()["aurc"] == fc.aurc([0, 1], [0.25, 0.25], nan_policy="propagate") == 0.5
+    assert accumulator.curve().risk.tolist() == [0.5]
+    omitted = fc.SelectiveAccumulator(nan_policy="omit").update([0], [math.nan])
+    assert omitted.compute()["n_nan"] == 1
+    assert omitted.reset().to_bytes() == fc.SelectiveAccumulator(nan_policy="omit").to_bytes()
 
 
 def test_a_failed_update_changes_nothing_and_two_threads_are_told():

@@ -15,7 +15,7 @@ from strategies import cuts
 
 import fastcal as fc
 from fastcal import engine, kernels
-from fastcal.accumulators import uncertainty, uncertainty_rows, uncertainty_state
+from fastcal.accumulators import uncertainty, uncertainty_adding, uncertainty_rows
 from fastcal.accumulators.uncertainty_state import MEASURES, grid_of
 
 NONE_OF_THEM = "energy"
@@ -150,6 +150,19 @@ def test_a_number_is_in_the_cell_between_its_edges(value, signed):
             assert grid.cell(value) - grid.zero == abs(int(cell) - grid.zero)
 
 
+@pytest.mark.parametrize("exponent", [-64, -63, -21, -20, -19, 0, 3, 4, 19, 20])
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_power_of_two_begins_a_cell(exponent, signed):
+    edge = 2.0**exponent
+    name = NONE_OF_THEM if signed else "predictive_entropy"
+    found = [seen({name: np.array([value])}).histogram(name) for value in (np.nextafter(edge, 0), edge)]
+    highest = 20 if signed else 4
+    if exponent <= highest:
+        assert found[0].edges[1] == found[1].edges[0] == edge
+    else:
+        assert found[0].edges.tolist() == found[1].edges.tolist() == [2.0**highest, math.inf]
+
+
 def test_cells_rise_and_are_as_narrow_as_said():
     for signed in (False, True):
         grid = grid_of((NONE_OF_THEM,) if signed else MEASURES)
@@ -217,7 +230,7 @@ def test_threads_and_chunks_do_not_show(drawn, n_threads):
     whole = seen(*drawn).to_bytes()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "SMALL", 0)
-        for module in (uncertainty, uncertainty_rows, uncertainty_state):
+        for module in (uncertainty, uncertainty_adding, uncertainty_rows):
             patch.setattr(module, "CHUNK", 7)
         accumulator = seen(*drawn, n_threads=n_threads)
         assert accumulator.to_bytes() == whole
@@ -284,6 +297,7 @@ def test_a_state_holds_as_many_rows_as_can_be_counted():
 @pytest.mark.parametrize(
     "values",
     {
+        "above 2^10": [5000.3, 1e6 / 3, -3e9, 0.1],
         "near 2^10": [1023.999, -1023.999, 1024.0, 1e-30],
         "far apart": [1e150, 1.0, -1e150, 1e-300, 5e-324, -5e-324],
         "more levels than two": [512.0, 2.0**-60, 1e-40, 3e-55],
@@ -303,6 +317,8 @@ def test_squares_beyond_floats_count_as_the_largest():
     found = seen({"energy": np.array([1e200, -1e200, 0.0])}).compute()["energy"]["all"]
     assert found["mean"] == 0.0
     assert found["variance"] == pytest.approx(np.finfo(float).max / 3 * 2)
+    two = seen({"energy": np.array([1e200, -1e200])}).compute()["energy"]["all"]
+    assert two["variance"] == np.finfo(float).max
     largest = seen({"energy": np.array([np.finfo(float).max] * 3)}).compute()["energy"]["all"]
     assert largest["mean"] == largest["max"] == np.finfo(float).max
     assert largest["variance"] == 0.0  # its square, which counts as less than it is
@@ -337,3 +353,12 @@ def test_a_cell_knows_the_only_number_it_held():
     held = state.held[0][state.counts[0].any(axis=1)]
     assert held[0].view(np.float64) == -3.0
     assert held[1] == kernels.uncertainty.DIFFERENT
+
+
+def test_numbers_that_differ_in_two_states_are_known_to_differ_in_their_sum():
+    one, same, other = (
+        seen({"energy": np.array([value])}, correct) for value, correct in ((1.5, True), (1.5, False), (1.5001, False))
+    )
+    assert (one + same).compute()["energy"]["error_auroc_bound"] == 0.0
+    for merged in (one + other, other + one, one + same + other, other + one + same):
+        assert merged.compute()["energy"]["error_auroc_bound"] == 0.5

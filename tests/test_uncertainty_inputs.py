@@ -10,7 +10,7 @@ import pytest
 
 import fastcal as fc
 from fastcal import engine
-from fastcal.accumulators import uncertainty, uncertainty_rows, uncertainty_state
+from fastcal.accumulators import uncertainty, uncertainty_adding, uncertainty_rows, uncertainty_state
 
 RNG = np.random.default_rng(0)
 P = RNG.dirichlet(np.ones(3), (2, 12)).astype(np.float32)  # members, rows, classes
@@ -224,13 +224,27 @@ def test_rows_that_are_no_distribution_are_left_out():
 
 def test_the_first_fault_is_told_whatever_the_threads(monkeypatch):
     monkeypatch.setattr(engine, "SMALL", 0)
-    for module in (uncertainty, uncertainty_rows, uncertainty_state):
+    for module in (uncertainty, uncertainty_adding, uncertainty_rows):
         monkeypatch.setattr(module, "CHUNK", 2)
     for _ in range(5):
         with pytest.raises(fc.DataError, match=r"y_true\[3\] is 8"):
             fc.UncertaintyAccumulator(n_threads=3).update(np.where(np.arange(12) > 2, 5 + np.arange(12), Y), P)
         with pytest.raises(fc.DataError, match=r"members\[0, 9, 1\] is nan"):
             fc.UncertaintyAccumulator(n_threads=3).update(Y, scores((0, slice(9, 12), 1), np.nan))
+
+
+def test_the_first_fault_is_told_whatever_thread_was_first(monkeypatch):
+    def backwards(n_rows, row_bytes, rows_per_chunk, make_worker, n_threads):
+        worker = make_worker()
+        for chunk in reversed(range(n_rows)):
+            worker(chunk, chunk + 1)
+
+    monkeypatch.setattr(uncertainty_adding, "CHUNK", 2)
+    monkeypatch.setattr(uncertainty_rows, "CHUNK", 2)
+    monkeypatch.setattr(uncertainty_rows.engine, "run", backwards)
+    kinds = uncertainty_rows.PredictedKinds(np.arange(12), np.zeros(12, int), False, 3)
+    with pytest.raises(fc.DataError, match=r"y_true\[3\] is 3"):
+        kinds.ordered(2)
 
 
 @pytest.mark.parametrize(
@@ -316,10 +330,10 @@ def test_a_second_writer_is_told():
 
 def test_an_error_in_a_thread_leaves_the_state_as_it_was(monkeypatch):
     """As Ctrl-C or a thread that cannot be started would: after some measures were added."""
-    for module in (uncertainty, uncertainty_rows, uncertainty_state):
+    for module in (uncertainty, uncertainty_adding, uncertainty_rows):
         monkeypatch.setattr(module, "CHUNK", 5)
     accumulator = fc.UncertaintyAccumulator().update(Y, P)
-    add, calls = uncertainty_state._Adding.add, []
+    add, calls = uncertainty_adding._Adding.add, []
 
     def fail(self, *arguments):
         calls.append(threading.get_ident())
@@ -327,10 +341,10 @@ def test_an_error_in_a_thread_leaves_the_state_as_it_was(monkeypatch):
             raise MemoryError
         add(self, *arguments)
 
-    monkeypatch.setattr(uncertainty_state._Adding, "add", fail)
+    monkeypatch.setattr(uncertainty_adding._Adding, "add", fail)
     with pytest.raises(MemoryError):
         accumulator.update(Y, P)
     assert accumulator.to_bytes() == WHOLE
-    monkeypatch.setattr(uncertainty_state._Adding, "add", add)
+    monkeypatch.setattr(uncertainty_adding._Adding, "add", add)
     twice = fc.UncertaintyAccumulator.from_bytes(WHOLE) + fc.UncertaintyAccumulator.from_bytes(WHOLE)
     assert accumulator.update(Y, P).to_bytes() == twice.to_bytes()

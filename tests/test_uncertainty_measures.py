@@ -69,6 +69,8 @@ def test_nan_in_any_measure_leaves_the_row_out():
     report = found.compute()
     assert (report["n"], report["n_nan"], report["n_out"]) == (2, 2, 1)
     assert report["energy"]["all"]["mean"] == 2.5
+    labelled = fc.UncertaintyAccumulator(nan_policy="omit").update_measures(given, correct=[True, True, False, False])
+    assert [labelled.compute()[name] for name in ("n_correct", "n_wrong", "n_nan")] == [1, 1, 2]
     alone = fc.UncertaintyAccumulator(nan_policy="omit").update_measures({"energy": [np.nan]})
     assert not alone.is_empty
     assert (alone + alone).compute()["n_nan"] == 2

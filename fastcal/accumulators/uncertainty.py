@@ -15,21 +15,10 @@ from ..rowwise import MAX_CLASSES
 from .evaluation_report import EvaluationReport
 from .mergeable import Mergeable
 from .serial import pack, unpack
+from .uncertainty_adding import CHUNK, Orders, added
 from .uncertainty_report import COUNTS, MeasureView, UncertaintyHistogram
 from .uncertainty_rows import JudgedKinds, Members, PredictedKinds, columns_of
-from .uncertainty_state import (
-    CHUNK,
-    CORRECT,
-    MAX_COUNT,
-    MEASURES,
-    OUT,
-    UNLABELLED,
-    WRONG,
-    Orders,
-    UncertaintyState,
-    added,
-    in_order,
-)
+from .uncertainty_state import CORRECT, MAX_COUNT, MEASURES, OUT, UNLABELLED, WRONG, UncertaintyState, in_order
 
 NAN_POLICIES = ("raise", "omit")
 MOST_MEASURES = 16
@@ -187,7 +176,6 @@ class UncertaintyAccumulator(Mergeable):
             if not self._state.names:
                 self._state = theirs.copy()
             elif theirs.names:
-                theirs = theirs.copy() if theirs is self._state else theirs
                 kernels.uncertainty.merge(*self._state.arrays, *theirs.arrays)
             self._n_classes = n_classes
         return self

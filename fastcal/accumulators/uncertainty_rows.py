@@ -17,7 +17,8 @@ from ..arrays import MAX_ROWS, Array, Column, DataError, LabelColumn, array_of, 
 from ..dumps.members import open_scores
 from ..ordered.columns import score_column
 from ..rowwise import MAX_CLASSES
-from .uncertainty_state import CHUNK, CORRECT, MEASURES, OUT, SKIPPED, UNLABELLED, WRONG, Orders, read_only
+from .uncertainty_adding import CHUNK, Orders, read_only
+from .uncertainty_state import CORRECT, MEASURES, OUT, SKIPPED, UNLABELLED, WRONG
 
 # How far a measure of an ensemble may lie outside its range and count as rounding: as probabilities in rows.
 TOLERANCE = 1e-4

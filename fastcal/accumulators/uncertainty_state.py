@@ -13,8 +13,7 @@ import numpy as np
 
 from fastcal import kernels as typed_kernels
 
-from .. import engine
-from ..arrays import Array, Column
+from ..arrays import Array
 from .state import State, integer
 
 kernels: Any = typed_kernels  # unpacked arguments cannot be counted
@@ -33,8 +32,6 @@ MEASURES = (
 KINDS = ("correct", "wrong", "unlabelled", "out")
 CORRECT, WRONG, UNLABELLED, OUT, SKIPPED = range(5)
 
-# Rows that are put in order of their kinds at once: their places are 16 bits.
-CHUNK = 1 << 16
 MAX_COUNT = 1 << 61  # rows of a state: as many again can be added
 EMPTY_BOUNDS = ((1 << 63) - 1, -(1 << 63))
 # Exponents of two at which cells end: the logarithm of 2^20 classes is below 16.
@@ -257,82 +254,3 @@ def _units(value: float) -> int:
     """A finite number in units of 2^-1074."""
     top, bottom = value.as_integer_ratio()
     return (top << 1074) // bottom
-
-
-class Orders:
-    """Rows of each chunk in the order of their kinds, as the kernel takes them."""
-
-    def __init__(self, n_rows: int) -> None:
-        n_chunks = -(-n_rows // CHUNK)
-        self.n_rows = n_rows
-        self.places = np.empty((n_chunks, min(n_rows, CHUNK) + 1), np.uint16)
-        self.starts = np.zeros((n_chunks, len(KINDS) + 2), np.int64)
-
-    def fill(self, chunk: int, kinds: Array) -> None:
-        """Put the rows of a chunk in order."""
-        kernels.uncertainty.order(kinds, self.places[chunk], self.starts[chunk])
-
-    @property
-    def n_skipped(self) -> int:
-        """Rows that are left out."""
-        return int((self.starts[:, -1] - self.starts[:, -2]).sum())
-
-
-def added(state: UncertaintyState, columns: Sequence[Column], orders: Orders, n_threads: int | None) -> None:
-    """Add rows to a state: in one call of the kernel where they are few, else measure by measure on threads."""
-    n_rows = orders.n_rows
-    forms = np.array([_form(name) for name in state.names])
-    if n_rows <= CHUNK:
-        chunks = [column.chunk(0, n_rows) for column in columns]
-        values = np.stack(chunks)
-        _Adding(state).add(read_only(values), forms, orders, 0)
-        return
-
-    class Worker:
-        """Adds all rows of some measures."""
-
-        def __call__(self, start: int, stop: int) -> None:
-            for measure in range(start, stop):
-                adding = _Adding(state.of(measure))
-                for chunk, first in enumerate(range(0, n_rows, CHUNK)):
-                    values = columns[measure].chunk(first, min(first + CHUNK, n_rows))[None]
-                    adding.add(read_only(values), forms[measure : measure + 1], orders, chunk)
-
-    engine.run(len(columns), 8 * n_rows, 1, Worker, n_threads)
-    state.rows += np.diff(orders.starts, axis=1).sum(axis=0)
-
-
-class _Adding:
-    """A state and the room that the kernel works in."""
-
-    def __init__(self, state: UncertaintyState) -> None:
-        self.state = state
-        block = kernels.uncertainty.BLOCK
-        self.scratch = np.empty(block), np.empty(block), np.empty(block, np.int64)
-
-    def add(self, values: Array, forms: Array, orders: Orders, chunk: int) -> None:
-        grid = self.state.grid
-        kernels.uncertainty.add(
-            values,
-            forms,
-            orders.places[chunk],
-            orders.starts[chunk],
-            np.int64(grid.zero),
-            np.int64(grid.top),
-            *self.state.arrays,
-            *self.scratch,
-        )
-
-
-def _form(name: str) -> tuple[float, float, float]:
-    """A measure from a column, as a + b x and no less than c."""
-    if name == "max_probability":
-        return 1.0, -1.0, 0.0
-    return 0.0, 1.0, (0.0 if name in MEASURES else -math.inf)
-
-
-def read_only(values: Array) -> Array:
-    """A view that nothing can be written to: one type of array, one compilation."""
-    view = values.view()
-    view.flags.writeable = False
-    return view

@@ -225,6 +225,8 @@ def from_list(members: Sequence[Any], from_logits: bool, dtype: str | None) -> M
         if is_path(member):
             given.append(Path(member))
             with open_scores(Path(member), from_logits=from_logits, n_bytes=1) as file:
+                if len(file.shape) < 2:
+                    raise DataError(f"{ARGUMENT}[{m}]", (), f"has shape {file.shape}; expected rows (N, K)")
                 heads.append(member_scores(np.empty((0, *file.shape[1:]), file.dtype), m, dtype))
                 shapes.append(file.shape)
         else:

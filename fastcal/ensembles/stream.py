@@ -45,7 +45,7 @@ class Growing:
     def run(self, scores: RowScores | None, weights: Array, m: int = 0) -> list[_Chunks]:
         """Add a member to the states, or close them."""
         row_bytes = 3 * self.first.n_classes * self.first.real.itemsize
-        rows = whole_blocks(STATE_BYTES // row_bytes)
+        rows = max(whole_blocks(STATE_BYTES // row_bytes), self.worker().stride)  # a state is one chunk's
         return engine.run(self.first.n_rows, row_bytes, rows, lambda: _Chunks(self, scores, weights, m), self.n_threads)
 
 

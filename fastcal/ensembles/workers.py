@@ -65,6 +65,7 @@ class Scratch:
         self.real = real
         self.is_wide = n_classes > rows.NARROW
         self.stride = 1 if self.is_wide else rows.BLOCK  # rows of a state
+        self.width = rows.LANES if self.is_wide else rows.BLOCK  # numbers of a line
         pair = 2 * rows.LANES
         size = -(-n_classes // pair) * pair if self.is_wide else (n_classes + 1) // 2 * 2 * rows.BLOCK
         self.lines = rows.scratch(size, real)
@@ -93,7 +94,7 @@ class Worker(Scratch):
 
     def states(self, n: int) -> States:
         """Three lines a class, and a few numbers."""
-        return self.arrays(n, 3 * self.lines.size, kernels.ensemble.N_WORK * self.stride)
+        return self.arrays(n, 3 * self.lines.size, 3 * self.stride + 2 * self.width)
 
     def add(
         self,

@@ -5,35 +5,37 @@ from __future__ import annotations
 import numpy as np
 
 from .halves import widen
-from .jit import kernel
+from .jit import inner, kernel
 
-LANES = 32
 SMALLEST = 1e-280  # a sum of squares below this has lost digits
 
 
+@inner
+def _square(x):
+    value = np.float64(widen(x))
+    return value * value
+
+
 @kernel
-def norms(rows, lanes, out):
+def norms(rows, out):
     """The norm of each row (n, H) of floats or half floats; NaN where an entry is not finite.
 
-    ``lanes`` (LANES,) float64 is scratch: so many partial sums take vectors.
+    Four sums hide the time that an addition takes: 0.27 ns an entry on one thread, where 32 lanes in scratch took 0.39
+    for 512 entries and 0.65 for 84 (they may overlap with the row, for all that LLVM knows).
     """
     n_rows, width = rows.shape
-    whole = width - width % LANES
+    whole = width - width % 4
     for n in range(n_rows):
         row = rows[n]
-        total = 0.0
+        a, b, c, d = 0.0, 0.0, 0.0, 0.0
+        for k in range(0, whole, 4):
+            a += _square(row[np.uintp(k)])
+            b += _square(row[np.uintp(k + 1)])
+            c += _square(row[np.uintp(k + 2)])
+            d += _square(row[np.uintp(k + 3)])
         for k in range(whole, width):
-            x = np.float64(widen(row[np.uintp(k)]))
-            total += x * x
-        if whole:
-            for i in range(LANES):
-                lanes[i] = 0.0
-            for k in range(0, whole, LANES):
-                for i in range(LANES):
-                    x = np.float64(widen(row[np.uintp(k + i)]))
-                    lanes[i] += x * x
-            for i in range(LANES):
-                total += lanes[i]
+            a += _square(row[np.uintp(k)])
+        total = (a + b) + (c + d)
         if SMALLEST < total < np.inf:
             out[n] = np.sqrt(total)
             continue

@@ -20,11 +20,9 @@ from __future__ import annotations
 import numpy as np
 
 from .ensemble_lines import ARGMAX, copy, turn
-from .ensemble_steps import N_WORK, add_logits, add_probabilities, begin, close, end
+from .ensemble_steps import add_logits, add_probabilities, begin, close, end
 from .jit import kernel
 from .rows import BLOCK, LANES
-
-__all__ = ["N_WORK", "narrow", "wide"]
 
 
 @kernel

@@ -10,6 +10,7 @@ import numpy as np
 
 from .elementary import exp_lifted, log_normal
 from .halves import widen
+from .intrinsics import muladd
 from .jit import by_dtype, inner
 from .rows import BLOCK
 
@@ -209,33 +210,39 @@ def powers(lines, stop, lowest, width, lanes):
 
 
 @inner
-def scale(lines, stop, width, base, lanes):
-    """Probabilities: powers times SCALE, into ``base``."""
+def scale(lines, stop, width, lanes):
+    """Powers times SCALE, probabilities, in their place: not rounded there, equal members would not be equal."""
     for offset in range(0, stop, width):
         for i in range(width):
-            base[np.uintp(offset + i)] = lines[np.uintp(offset + i)] * lanes[SCALE + i]
+            lines[np.uintp(offset + i)] = lines[np.uintp(offset + i)] * lanes[SCALE + i]
 
 
 @inner
-def deviate_scaled(lines, base, drift, stop, weight, width, lanes):
-    """As ``deviate`` of powers times SCALE, without their information."""
+def deviate_only(lines, base, drift, stop, weight, width, lanes):
+    """As ``deviate``, without the information."""
     for offset in range(0, stop, 2 * width):
         for i in range(width):
             j = np.uintp(offset + i)
             k = np.uintp(offset + width + i)
-            factor = lanes[SCALE + i]
-            d = lines[j] * factor - base[j]
-            e = lines[k] * factor - base[k]
+            d = lines[j] - base[j]
+            e = lines[k] - base[k]
             drift[j] += weight * d
             drift[k] += weight * e
             lanes[SQUARES + i] += d * d + e * e
 
 
 @inner
-def average(base, drift, stop, inverse, width, lines, lanes):
-    """The mean of the members into ``lines``; the squares of its deviations from the first member are SQUARES."""
+def average(base, drift, stop, of_all, width, lines, lanes):
+    """The mean of the members into ``lines``; the squares of its deviations from the first member are SQUARES.
+
+    From the sum where members differ, so that classes with equal sums are equal.
+    """
+    zero = lines.dtype.type(0)
     for offset in range(0, stop, width):
         for i in range(width):
-            d = drift[np.uintp(offset + i)] * inverse
-            lines[np.uintp(offset + i)] = base[np.uintp(offset + i)] + d
+            p = base[np.uintp(offset + i)]
+            moved = drift[np.uintp(offset + i)]
+            mean = muladd(p, of_all, moved) / of_all
+            d = moved / of_all
+            lines[np.uintp(offset + i)] = p if moved == zero else mean
             lanes[SQUARES + i] += d * d

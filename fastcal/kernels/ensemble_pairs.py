@@ -80,7 +80,9 @@ def enter(from_logits, lowest, js, m, width, stride, lines, probs, logs, lanes, 
             for i in range(LANES):
                 lanes[SCALE + i] = lanes[SCALE]
                 lanes[SPARE + i] = lanes[SPARE]
-        scale(lines, size, width, probs, lanes)
+        scale(lines, size, width, lanes)
+        for j in range(size):
+            probs[np.uintp(j)] = lines[np.uintp(j)]
         for i in range(width):
             lanes[INFORMATION + i] = zero
             lanes[INFORMATION_LOST + i] = zero

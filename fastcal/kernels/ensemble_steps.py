@@ -29,7 +29,7 @@ from .ensemble_lines import (
     clear,
     clip,
     deviate,
-    deviate_scaled,
+    deviate_only,
     inform,
     look,
     powers,
@@ -39,10 +39,29 @@ from .gather import highest, total
 from .jit import inner
 from .rows import BLOCK, LANES
 
-# Numbers in the work of a row: the first member's entropy, that of its probabilities as the mean's is computed, and the
-# weighted sums of the others' entropies less the first's, and of squared deviations.
-FIRST, ALIKE, ENTROPIES, SPREAD = range(4)
-N_WORK = 4
+# The work of ``stride`` rows: the first member's entropy, and the weighted sums of the others' entropies less the first
+# one's and of squared deviations; then the first one's INFORMATION, of each of ``width`` places and not yet rounded to
+# one number: while entropies were, mutual information was off by an ulp or two of log K.
+FIRST, ENTROPIES, SPREAD = range(3)
+
+
+@inner
+def inform_of_first(lines, size, width, stride, lanes, work):
+    """Keep the INFORMATION of the first member's probabilities, ``lines``."""
+    inform(lines, size, width, lanes)
+    for i in range(width):
+        work[3 * stride + i] = lanes[INFORMATION + i]
+        work[3 * stride + width + i] = lanes[INFORMATION_LOST + i]
+
+
+@inner
+def less_the_first(width, stride, lanes, work):
+    """INFORMATION of the first member less the INFORMATION in the lanes, an entropy less another, in its place."""
+    for i in range(width):
+        lost = work[3 * stride + width + i] - lanes[INFORMATION_LOST + i]
+        lanes[INFORMATION + i] = (work[3 * stride + i] - lanes[INFORMATION + i]) + lost
+    if stride == 1:
+        fold(np.int64(INFORMATION), np.int64(ZEROS), lanes)
 
 
 @inner
@@ -108,17 +127,20 @@ def end(lanes, extremes):
 
 
 @inner
-def enter(opens, weight, stride, lanes, work):
-    """Take the entropies in INFORMATION and the SQUARES of a member into the work of ``stride`` rows."""
+def enter(weight, stride, lanes, work):
+    """Take a member's entropies less the first one's, in INFORMATION, and SQUARES into the work of ``stride`` rows."""
     for i in range(stride):
-        entropy = lanes[INFORMATION + i]
-        if opens:
-            work[FIRST * stride + i] = entropy
-            work[ENTROPIES * stride + i] = lanes.dtype.type(0)
-            work[SPREAD * stride + i] = lanes.dtype.type(0)
-        else:
-            work[ENTROPIES * stride + i] += weight * (entropy - work[FIRST * stride + i])
-            work[SPREAD * stride + i] += weight * lanes[SQUARES + i]
+        work[ENTROPIES * stride + i] += weight * lanes[INFORMATION + i]
+        work[SPREAD * stride + i] += weight * lanes[SQUARES + i]
+
+
+@inner
+def enter_first(stride, lanes, work):
+    """Begin the work with the first member's entropies, in INFORMATION."""
+    for i in range(stride):
+        work[FIRST * stride + i] = lanes[INFORMATION + i]
+        work[ENTROPIES * stride + i] = lanes.dtype.type(0)
+        work[SPREAD * stride + i] = lanes.dtype.type(0)
 
 
 @inner
@@ -134,21 +156,21 @@ def add_probabilities(opens, weight, width, stride, lines, base, drift, lanes, w
     if watch(stride, lanes):
         clip(lines, size)
     if opens:
-        inform(lines, size, width, lanes)
+        inform_of_first(lines, size, width, stride, lanes, work)
         for j in range(size):
             base[np.uintp(j)] = lines[np.uintp(j)]
             drift[np.uintp(j)] = real(0)
+        if stride == 1:
+            fold(np.int64(INFORMATION), np.int64(INFORMATION_LOST), lanes)
+        for i in range(stride):
+            lanes[INFORMATION + i] = real(0) - (lanes[INFORMATION + i] + lanes[INFORMATION_LOST + i])
+        enter_first(stride, lanes, work)
     else:
         deviate(lines, base, drift, size, weight, width, lanes)
-    if stride == 1:
-        fold(np.int64(INFORMATION), np.int64(INFORMATION_LOST), lanes)
-        fold(np.int64(SQUARES), np.int64(ZEROS), lanes)
-    for i in range(stride):
-        lanes[INFORMATION + i] = real(0) - (lanes[INFORMATION + i] + lanes[INFORMATION_LOST + i])
-    enter(opens, weight, stride, lanes, work)
-    if opens:
-        for i in range(stride):
-            work[ALIKE * stride + i] = lanes[INFORMATION + i]
+        less_the_first(width, stride, lanes, work)
+        if stride == 1:
+            fold(np.int64(SQUARES), np.int64(ZEROS), lanes)
+        enter(weight, stride, lanes, work)
 
 
 @inner
@@ -181,24 +203,23 @@ def add_logits(opens, weight, lowest, width, stride, lines, base, drift, lanes, 
     if stride == 1:
         for i in range(LANES):
             lanes[SCALE + i] = lanes[SCALE]
+    scale(lines, size, width, lanes)
     if opens:
-        enter(opens, weight, stride, lanes, work)
-        scale(lines, size, width, base, lanes)
+        enter_first(stride, lanes, work)
         for j in range(size):
+            base[np.uintp(j)] = lines[np.uintp(j)]
             drift[np.uintp(j)] = zero
-        for i in range(BLOCK):
+        for i in range(width):
             lanes[INFORMATION + i] = zero
             lanes[INFORMATION_LOST + i] = zero
-        inform(base, size, width, lanes)
-        if stride == 1:
-            fold(np.int64(INFORMATION), np.int64(INFORMATION_LOST), lanes)
-        for i in range(stride):
-            work[ALIKE * stride + i] = zero - (lanes[INFORMATION + i] + lanes[INFORMATION_LOST + i])
+        inform_of_first(base, size, width, stride, lanes, work)
     else:
-        deviate_scaled(lines, base, drift, size, weight, width, lanes)
+        deviate_only(lines, base, drift, size, weight, width, lanes)
         if stride == 1:
             fold(np.int64(SQUARES), np.int64(ZEROS), lanes)
-        enter(opens, weight, stride, lanes, work)
+        for i in range(stride):
+            lanes[INFORMATION + i] -= work[FIRST * stride + i]
+        enter(weight, stride, lanes, work)
 
 
 @inner
@@ -230,11 +251,11 @@ def close(
     inverse = real(1) / of_all
     step = width // stride if stride > 1 else width
     clear(lanes)
-    average(base, drift, size, inverse, width, lines, lanes)
+    average(base, drift, size, of_all, width, lines, lanes)
     inform(lines, size, width, lanes)
+    less_the_first(width, stride, lanes, work)
     if stride == 1:
         fold(np.int64(SQUARES), np.int64(ZEROS), lanes)
-        fold(np.int64(INFORMATION), np.int64(INFORMATION_LOST), lanes)
     look(votes, size, step, width, None, lanes)
     if stride == 1:
         fold_look(lanes)
@@ -248,12 +269,12 @@ def close(
         fold_look(lanes)
     for i in range(n):
         first = work[FIRST * stride + i]
-        alike = zero - (lanes[INFORMATION + i] + lanes[INFORMATION_LOST + i])
-        predictive = first + (alike - work[ALIKE * stride + i])
-        expected = first + work[ENTROPIES * stride + i] * inverse
+        others = work[ENTROPIES * stride + i] * inverse
+        predictive = first + lanes[INFORMATION + i]
+        expected = first + others
         predictive = zero if predictive < zero else predictive
         expected = zero if expected < zero else expected
-        gained = predictive - expected
+        gained = lanes[INFORMATION + i] - others
         variance = (work[SPREAD * stride + i] * inverse - lanes[SQUARES + i]) / real(n_classes)
         share = (of_all - lanes[SCALE + i]) * inverse
         nan = zero * predictive  # NaN for a row that is no distribution

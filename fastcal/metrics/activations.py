@@ -189,10 +189,9 @@ class _Norms:
     def __init__(self, scores: RowScores, out: Array) -> None:
         self.scores = scores
         self.out = out
-        self.lanes = np.empty(kernels.activations.LANES)
 
     def __call__(self, box: Box) -> None:
-        kernels.activations.norms(self.scores.rows(box), self.lanes, self.out[box[0]])
+        kernels.activations.norms(self.scores.rows(box), self.out[box[0]])
 
 
 class _Cosines(_Norms):

@@ -28,8 +28,10 @@ def intervals(
 ) -> dict[str, Interval | None]:
     """(low, high) by figure: None for those that no resamples were made for, NaN where a set has a single row.
 
-    Coverage at 95 % in simulations (normal scores, 0 to 4 standard deviations apart, sets of 50 to 2000 rows): AUROC
-    and fpr95 94 to 97 %, areas under precision and recall 90 to 96 %, detection error 89 to 97 %.
+    Coverage at 95 % in 400 simulations each of 14 pairs of normals (0 to 4 standard deviations apart, sets of 50 to
+    10 000 rows, also 1 to 20): AUROC 91 to 98 %, both AUPR 91 to 98 %, fpr95 95 to 98 % (87 % with 20 in-distribution
+    rows, of which few say where 5 % are), detection error 92 to 98 % (87 % where both sets are alike, of which 1/2 is
+    the end).
     """
     n_in, n_out = int(ranking.n_positive), int(ranking.n_negative)
     if figures["detection_error"] == 0:
@@ -90,11 +92,9 @@ def apart(n_in: int, n_out: int, level: float, all_of_them: bool) -> dict[str, I
     most = most_errors(n_in, n_out, level)
 
     def least(n_positive: int, n_negative: int) -> float:
-        """Average precision: false positives above all, or missed positives below all."""
-        odds = n_negative / n_positive
-        above = 1 - odds * most * math.log1p(1 / (odds * most))
-        below = 1 - odds * math.log((1 + odds) / (1 - most + odds))
-        return min(above, below)
+        """Average precision with false positives above all others; positives missed below all would cost less."""
+        odds = n_negative / n_positive * most
+        return 1 - odds * math.log1p(1 / odds)
 
     found: dict[str, Interval | None] = {
         "auroc": (1 - most, 1.0),
