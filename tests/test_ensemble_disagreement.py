@@ -15,7 +15,7 @@ from fastcal import engine
 from fastcal.ensembles import workers
 
 KINDS = ["kl", "js"]
-WIDTHS = [1, 2, 3, 10, 48, 49, 100] if JIT else [1, 3, 49]
+WIDTHS = [1, 2, 3, 10, 48, 49, 100] if JIT else [3, 49]
 BOUND = {np.float32: 2e-6, np.float64: 1e-12}
 
 
@@ -29,9 +29,9 @@ def assert_close(found, expected, dtype):
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("n_classes", WIDTHS)
 def test_digits(n_classes, dtype, kind):
-    for n_members in (1, 2, 5):
+    for n_members in (1, 2, 5) if JIT else (3,):
         for weights in (None, np.random.default_rng(0).random(n_members)):
-            logits = logits_of(n_members, 70 if JIT else 3, n_classes, dtype)
+            logits = logits_of(n_members, 70 if JIT else 2, n_classes, dtype)
             exact = oracle.distributions(logits.astype(LONG))
             found = fc.ensemble_disagreement(logits, kind=kind, from_logits=True, weights=weights)
             assert_close(found, oracle.disagreement(exact, kind, weights), dtype)
@@ -76,7 +76,7 @@ def test_logits_know_probabilities_that_underflow(n_classes):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("n_classes", [1, 3, 60])
+@pytest.mark.parametrize("n_classes", [1, 3, 60] if JIT else [1, 50])
 @pytest.mark.parametrize("from_logits", [False, True])
 def test_rows_that_are_no_distribution(n_classes, kind, from_logits):
     for n_members in (1, 3):
@@ -92,7 +92,7 @@ def test_rows_that_are_no_distribution(n_classes, kind, from_logits):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("form", [np.asarray, list, np.asfortranarray, lambda x: [x[0], *x[1:].astype(float)]])
 def test_forms_and_threads(kind, form, monkeypatch):
-    members = logits_of(3, 131, 5, np.float32)
+    members = logits_of(3, 131 if JIT else 66, 5 if JIT else 2, np.float32)
     expected = fc.ensemble_disagreement(members, kind=kind, from_logits=True, n_threads=1)
     monkeypatch.setattr(engine, "SMALL", 0)
     monkeypatch.setattr(workers, "CHUNK_BYTES", 1)
@@ -100,8 +100,12 @@ def test_forms_and_threads(kind, form, monkeypatch):
     found = fc.ensemble_disagreement(form(members), kind=kind, from_logits=True, n_threads=3)
     if found.dtype == np.float32:
         np.testing.assert_array_equal(found, expected)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
-    assert fc.ensemble_disagreement(members.reshape(3, 131, 1, 5), from_logits=True).shape == (131, 1)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    few = probs_of(2, 2, 50)
+    np.testing.assert_array_equal(
+        fc.ensemble_disagreement(list(few), kind=kind), fc.ensemble_disagreement(few, kind=kind)
+    )
+    assert fc.ensemble_disagreement(members[:, :, None], from_logits=True).shape == (members.shape[1], 1)
     assert fc.ensemble_disagreement(members[:, :0], kind=kind).shape == (0,)
 
 
@@ -117,7 +121,7 @@ def test_files(tmp_path):
 
 
 def test_faults():
-    members = probs_of(2, 131, 5)
+    members = probs_of(2, 131 if JIT else 3, 5)
     for given_members in (iter(members), (one for one in members)):
         with pytest.raises(TypeError, match="which can be gone through once; pairs of members need all of them"):
             fc.ensemble_disagreement(given_members)
@@ -125,22 +129,22 @@ def test_faults():
         fc.ensemble_disagreement(members, kind="KL")
     with pytest.raises(ValueError, match="n_threads is 0"):
         fc.ensemble_disagreement(members, n_threads=0)
-    members[1, 130, 2] = 1.5
+    members[1, -1, 2] = 1.5
     for form in (np.asarray, list):
-        with pytest.raises(fc.DataError, match=r"members\[1, 130, 2\] is 1.5"):
+        with pytest.raises(fc.DataError, match=rf"members\[1, {members.shape[1] - 1}, 2\] is 1.5"):
             fc.ensemble_disagreement(form(members))
 
 
 @given(
     st.integers(2, 5),
-    st.sampled_from([2, 7, 60]),
+    st.sampled_from([2, 7, 60] if JIT else [3]),
     st.sampled_from(FLOATS),
     st.integers(0, 999),
     st.randoms(use_true_random=False),
 )
 def test_laws(n_members, n_classes, dtype, seed, random):
     """Symmetric in its members to rounding, 0 for equal ones; JS at most log 2, and at most a fourth of both KL."""
-    members = probs_of(n_members, 20, n_classes, dtype, seed=seed)
+    members = probs_of(n_members, 20 if JIT else 2, n_classes, dtype, seed=seed)
     order = list(range(n_members))
     random.shuffle(order)
     for kind in KINDS:

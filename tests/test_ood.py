@@ -161,6 +161,7 @@ BAD_LOGITS = [
     ([[0.0, 1.0], [0.0, NAN]], r"logits\[1, 1\] is nan"),
     ([[0.0, 1.0], [INF, INF]], r"logits\[1\] has 2 logits of \+inf"),
     ([[-INF, -INF]], r"logits\[0\] has no logit above -inf"),
+    ([[0.0], [-INF]], r"logits\[1\] has no logit above -inf"),
     (np.ma.masked_array([[0.0, 1.0]], [[0, 1]]), r"logits\[0, 1\] is nan"),
     (np.zeros((0, 3)), "logits is empty"),
     (np.zeros((3, 0)), "at least 1 class"),

@@ -196,7 +196,7 @@ def test_resampled_figures_are_those_of_a_ranking():
 
 @needs_many
 def test_cells_have_the_standard_errors_of_rows(monkeypatch):
-    """Of 4000 rows in 512 cells, against each row in its own."""
+    """Of 4000 rows in cells, against each row in its own."""
     rng = np.random.default_rng(0)
     outside = rng.random(4000) > np.linspace(0, 1, 4000)
     ranking = Ranking(Groups(np.arange(4000.0), np.stack([outside, ~outside], axis=1).astype(np.int64)))
@@ -205,7 +205,7 @@ def test_cells_have_the_standard_errors_of_rows(monkeypatch):
     fine = ood_intervals.resampled(ranking, 3000, 0, None)
     for name in ood_intervals.RESAMPLED:
         assert coarse[name].std() == pytest.approx(fine[name].std(), rel=0.07), name
-        assert coarse[name].mean() == pytest.approx(fine[name].mean(), abs=0.2 * fine[name].std()), name
+        assert coarse[name].mean() == pytest.approx(fine[name].mean(), abs=0.5 * fine[name].std()), name
 
 
 def truth(apart, n_in, n_out):

@@ -110,4 +110,5 @@ def test_the_readmes_python_runs():
     scores, outcomes = np.linspace(0, 1, 100), np.arange(100) % 2
     batches = [(labels[:50], probs[:50]), (labels[50:], probs[50:])]
     given = {"logits": logits, "labels": labels, "probs": probs, "batches": batches}
+    given |= {"members": np.stack([probs, probs]), "scores_in": scores, "scores_out": scores - 0.5}
     exec(compile(code, "README.md", "exec"), {**given, "scores": scores, "outcomes": outcomes})

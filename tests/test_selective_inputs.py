@@ -260,3 +260,28 @@ def test_nothing_is_written_to_what_was_given():
     fc.SelectiveAccumulator().update(*given[:2], confidence=given[2], sample_weight=given[3])
     for one, copy in zip(given, copies, strict=True):
         np.testing.assert_array_equal(one, copy)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("n_classes", [1, 2, 3, 15, 16])
+def test_rows_that_are_in_order_at_a_glance_are_those_of_a_closer_look(n_classes, dtype):
+    """Rows with weights, and those next to one that is a little off, get the closer look."""
+    rng = np.random.default_rng(5)
+    n = 200 if JIT else 40
+    probs = rng.integers(0, 3, (n, n_classes)) + 1e-3
+    probs = (probs / probs.sum(axis=1, keepdims=True)).astype(dtype)
+    y = rng.integers(0, n_classes, n)
+    plain = fc.risk_coverage_curve(y, probs).to_dict()
+    weighted = fc.risk_coverage_curve(y, probs, sample_weight=np.ones(n)).to_dict()
+    off = np.append(probs, np.eye(1, n_classes, dtype=dtype) * dtype(1.00005), axis=0)
+    beside = fc.risk_coverage_curve(np.append(y, 0), off, confidence=np.append(probs.max(axis=1), -1)).to_dict()
+    for name, values in plain.items():
+        np.testing.assert_allclose(weighted[name], values, rtol=1e-14)
+    np.testing.assert_allclose(beside["risk"][:-1], plain["risk"], rtol=1e-14)
+    assert beside["threshold"] == [*plain["threshold"], -1]
+    for place, value in (((3, 0), NAN), ((3, 0), 1.2), ((3, n_classes - 1), -0.2), ((3, 0), INF)):
+        with pytest.raises(fc.DataError, match=r"y_prob\[3, "):
+            fc.aurc(y, changed(value, place, probs))
+    for label in (-1, n_classes):
+        with pytest.raises(fc.DataError, match=rf"y_true\[3\] is {label}"):
+            fc.aurc(changed(label, 3, y), probs)

@@ -13,7 +13,7 @@ has the smallest rate in it and a product the sum of rates:
   constant between camps of different size, and vanishes itself between camps of the same size
 - mutual information (Lemma 9): a term is grad p_mc times log(p_mc / p_mk) - log(p_c / p_k), which grows as alpha unless
   member m has the mean's tail of class c to itself; then it tends to log(size of the camp of m), which is 0 for a camp
-  of one, and vanishes exponentially instead. So two members or more that agree have the rate min g and no factor alpha.
+  of one. So two members or more that agree have the rate min g and no factor alpha.
 
 The means are over members that were drawn, as every such measure is computed. Of an integral over a posterior that is
 continuous no gap is the smallest, and nothing exponential follows.
@@ -142,6 +142,6 @@ def _information(gaps: np.ndarray, leading: np.ndarray, camps: np.ndarray) -> De
                 terms.append(Decay(own, 1))
             elif camps[k] > 1:
                 terms.append(Decay(own))
-            else:
-                terms.append(Decay(own + min(others[:, k].min(), tail - own)))
+            # For a camp of one the logarithm vanishes. What is left falls as own + the gap of class k in another
+            # member, or as the tail: either is less than that member's own term.
     return _slowest(terms)

@@ -21,7 +21,7 @@ from .base import NAN_POLICIES
 from .evaluation_report import EvaluationReport
 from .order import ONE, Dense
 from .ordered import DEFAULT_CELLS, MAX_COUNT, CellAccumulator
-from .rows import Rows, bytes_per_row, rows_per_chunk
+from .rows import WIDE, Rows, bytes_per_row, rows_per_chunk
 from .serial import pack, unpack
 
 NAMES = Names("confidence", "y_true", "sample_weight")
@@ -166,21 +166,27 @@ class _Judge:
     """What one thread works on."""
 
     def __init__(self, batch: Predictions, fatal: list[int], confidence: Array | None, errors: Array) -> None:
+        self.batch = batch
         self.rows = Rows(batch, light=True)
+        self.few = 0 < batch.n_columns < WIDE and batch.weights is None and not batch.from_logits
         self.fatal = fatal
         self.confidence = confidence
         self.errors = errors
 
     def __call__(self, start: int, stop: int) -> bool:
-        rows = self.rows
+        rows, errors = self.rows, self.errors[start:stop]
+        confidence = None if self.confidence is None else self.confidence[start:stop]
+        if self.few:
+            given = self.batch.scores.chunk(start, stop), self.batch.labels.chunk(start, stop)
+            if not kernels.selective.glance(*given, rows.tolerances[1], confidence, errors):
+                return False
         rows.fill(start, stop)
         if rows.faults[self.fatal].any():
             return True
         labels = rows.light and rows.binary  # then nobody has looked at predictions, and hits are labels
         place = kernels.rows.CORRECT if rows.binary and not labels else kernels.rows.OUTCOME
-        confidence = None if self.confidence is None else self.confidence[start:stop]
         p, hits = rows.table[kernels.rows.CONFIDENCE], rows.hits[place]
-        kernels.selective.outcomes(p, hits, rows.binary, labels, confidence, self.errors[start:stop])
+        kernels.selective.outcomes(p, hits, rows.binary, labels, confidence, errors)
         return False
 
 

@@ -15,6 +15,8 @@ from .names import Roles
 
 Read = TypeVar("Read")
 
+BUFFER = 1 << 18  # bytes of a column that are read at once
+
 
 def parquet_columns(path: Path) -> list[str]:
     """Names of the columns; raises DumpError where one stands for two."""
@@ -166,7 +168,7 @@ def _open(path: Path) -> Any:
     except ImportError as error:
         raise DumpError('reading Parquet needs pyarrow: install "fastcal[io]"') from error
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False)  # else a row group's columns are read as a whole
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DumpError(f"{path} is no Parquet file: {first_line(error)}") from error
 
