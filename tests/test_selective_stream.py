@@ -21,7 +21,6 @@ from test_selective import AREAS, predicted
 
 import fastcal as fc
 from fastcal.accumulators import ordered, selective
-from fastcal.accumulators.serial import pack, unpack
 
 STATE = Path(__file__).parent / "states" / "selective.bin"
 few = settings(max_examples=50 if JIT else 5)
@@ -328,58 +327,3 @@ def test_a_state_of_the_first_version_is_read():
     assert (report["n"], report["n_nan"]) == (39, 1)
     kept = ~np.isnan(p)
     assert report["aurc"] == pytest.approx(oracle.aurc(y[kept], p[kept]), rel=1e-14)
-
-
-def changed(name, change, *, weighted=False):
-    state = fc.SelectiveAccumulator(n_cells=1024)
-    state.update([0, 1, 1], [0.1, 0.2, 0.3], sample_weight=[1, 2, 3] if weighted else None)
-    settings_, arrays, _ = unpack(state.to_bytes(), "SelectiveAccumulator")
-    arrays[name] = change(arrays[name])
-    return pack("SelectiveAccumulator", settings_, {k: v for k, v in arrays.items() if v is not None})
-
-
-BAD_STATES = {
-    "no counts of ranked rows": ("ranked", lambda _: None),
-    "three of them": ("ranked", lambda a: np.append(a, 0)),
-    "fewer ranked than in the cells": ("ranked", lambda a: a - [1, 0]),
-    "more ranked than rows": ("ranked", lambda a: a - [-1, 0]),
-    "less than no NaN": ("ranked", lambda a: a - [0, 1]),
-    "NaN without end": ("ranked", lambda a: a - [0, -(1 << 62)]),
-    "keys that fall": ("keys", lambda a: a[::-1].copy()),
-    "counts below 0": ("sums", lambda a: -a),
-    "fewer rows than counts": ("counts", lambda a: a - [1, 0]),
-    "an array missing": ("targets", lambda _: None),
-}
-
-
-@pytest.mark.parametrize(("name", "change"), BAD_STATES.values(), ids=BAD_STATES)
-def test_made_up_states(name, change):
-    assert fc.SelectiveAccumulator.from_bytes(changed("keys", lambda a: a)).compute()["n"] == 3
-    with pytest.raises(ValueError, match="not a fastcal state"):
-        fc.SelectiveAccumulator.from_bytes(changed(name, change))
-
-
-def test_made_up_states_of_weights():
-    assert fc.SelectiveAccumulator.from_bytes(changed("keys", lambda a: a, weighted=True)).compute()["n"] == 3
-    for less in (3, 4):
-        with pytest.raises(ValueError, match="counts of rows contradict each other"):
-            fc.SelectiveAccumulator.from_bytes(changed("ranked", lambda a, less=less: a - [less, 0], weighted=True))
-
-
-def test_weights_too_small_to_matter_beside_others_are_no_harm():
-    """No update lets them in, but a state from outside may hold them."""
-    sums = np.array([[5e-324, 0, 0, 0], [1e200, 0, 0, 0], [0, 0, 1e200, 0]])
-    data = changed("sums", lambda _: sums.view(np.int64), weighted=True)
-    report = fc.SelectiveAccumulator.from_bytes(data).compute()
-    assert report["aurc"] == pytest.approx(oracle.areas_of_groups([1.5, 1.5], [1.5, 0], 3)[0], rel=1e-14)
-    assert report["risk"] == 0.5
-
-
-def test_settings_of_another():
-    state = fc.SelectiveAccumulator().to_bytes()
-    for old, new in ((b'"omit"', b'"drop"'), (b'"from_logits": false', b'"from_logits": 12345')):
-        made_up = state.replace(b'"raise"', b'"omit"').replace(old, new)
-        with pytest.raises(ValueError, match="not a fastcal state"):
-            fc.SelectiveAccumulator.from_bytes(made_up)
-    with pytest.raises(ValueError, match="a state of 'SelectiveAccumulator', not of RankingAccumulator"):
-        fc.RankingAccumulator.from_bytes(state)

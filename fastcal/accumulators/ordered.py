@@ -11,7 +11,7 @@ import numpy as np
 
 from fastcal import kernels
 
-from ..arrays import Array
+from ..arrays import LEAST_WEIGHT, Array
 from ..ordered.cells import LARGEST_KEY, MAX_LEVEL, Cells, among, hot_cells
 from ..ordered.columns import STRETCH, Names, ScoredRows, scored_rows
 from ..ordered.fit import IsotonicFit
@@ -166,9 +166,12 @@ class CellAccumulator(Mergeable):
             return bool(counted) and sum(map(int, sums.ravel())) <= n_rows
         if not (abs(sums) < 1e250).all():  # nor NaN
             return False
-        weights = sums[:, :2].sum(axis=1) + (sums[:, 2:].sum(axis=1) if self.by_class else 0)
-        least = min(sums[:, 0].min(initial=0), sums[:, 2].min(initial=0) if self.by_class else 0)
-        return bool((weights > 0).all() and least >= 0)
+        totals = sums.reshape(-1, 2, 2).sum(axis=2)[
+            :, : 2 if self.by_class else 1
+        ]  # of weights, which are none or some
+        rests = abs(sums[:, 1::2]) <= 1e-6 * abs(sums[:, ::2])  # what rounding took from a sum is far less
+        none_or_some = (totals == 0) | (totals >= LEAST_WEIGHT * 0.999)
+        return bool(rests.all() and none_or_some.all() and (totals > 0).any(axis=1).all())
 
     def _copy(self) -> Self:
         new = type(self)(**self._settings, n_threads=self._n_threads)

@@ -12,7 +12,7 @@ import numpy as np
 from fastcal import kernels
 
 from .. import engine, memory
-from ..arrays import Array, DataError, NanPolicy, Predictions, array_or_bits, predictions, unmasked
+from ..arrays import LEAST_WEIGHT, Array, DataError, NanPolicy, Predictions, array_or_bits, predictions, unmasked
 from ..ordered.cells import Cells
 from ..ordered.columns import Names, ScoredRows, scored_rows
 from ..ordered.groups import groups
@@ -316,7 +316,9 @@ class SelectiveAccumulator(CellAccumulator):
         sums = self._state.sums
         weighted = sums.shape[1] == 4
         sound = 0 <= n_ranked <= self._n and 0 <= n_nan < MAX_COUNT and (n_ranked > 0) == (len(sums) > 0)
-        if not sound or not (weighted or sum(map(int, sums.ravel())) == n_ranked):
+        # as many rows of the least weight that there is fit into the sums
+        fitting = sums.sum() >= 0.999 * LEAST_WEIGHT * n_ranked if weighted else sum(map(int, sums.ravel())) == n_ranked
+        if not sound or not fitting:
             raise ValueError("not a fastcal state: its counts of rows contradict each other")
         self._n_ranked, self._n_nan = n_ranked, n_nan
 

@@ -65,7 +65,7 @@ class _Adding:
     def __init__(self, state: UncertaintyState) -> None:
         self.state = state
         block = kernels.uncertainty.BLOCK
-        self.scratch = np.empty(block), np.empty(block), np.empty(block, np.int64)
+        self.scratch = (*np.empty((3, block)), np.empty(block, np.int64))
 
     def add(self, values: Array, forms: Array, orders: Orders, chunk: int) -> None:
         """Add the rows of a chunk, ``values`` (measures, n)."""

@@ -118,12 +118,11 @@ class MeasureView:
         rising = Ranking(Groups(cells, sums))
         # from the other side: the lower, the more acceptable
         falling = Ranking(Groups(-cells[::-1], sums[::-1, ::-1]))
-        fpr = falling.fpr_at_tpr(TPR)
         return {
             "auroc": rising.auroc(),
             "auroc_bound": _tied(sums, mixed),
-            "fpr_at_95_tpr": fpr,
-            "fpr_at_95_tpr_bound": _within_cell(sums[:, 1], mixed, fpr),
+            "fpr_at_95_tpr": falling.fpr_at_tpr(TPR),
+            "fpr_at_95_tpr_bound": _within_cell(sums, mixed),
         }
 
     def moments(self, kinds: tuple[int, ...]) -> dict[str, float]:
@@ -132,20 +131,26 @@ class MeasureView:
         n = int(totals.sum())
         bounds = self.state.bounds[self.measure, list(kinds)]
         low, high = value_of(np.array([bounds[:, 0].min(), bounds[:, 1].max()])) if n else (math.nan, math.nan)
-        mean, variance = self._mean_and_variance(kinds, n)
+        mean, variance = self._mean_and_variance(kinds, n, low, high)
         found = {"n": n, "mean": mean, "variance": variance, "standard_deviation": math.sqrt(variance)}
         return {**found, "min": low, "max": high, **self._saturation(totals, n)}
 
-    def _mean_and_variance(self, kinds: tuple[int, ...], n: int) -> tuple[float, float]:
-        """Of n rows (not of a sample of more): rounded once, from exact sums of values and of rounded squares."""
+    def _mean_and_variance(self, kinds: tuple[int, ...], n: int, low: float, high: float) -> tuple[float, float]:
+        """Of n rows (not of a sample of more), from ``low`` to ``high``: each rounded once, from exact sums."""
         minus, plus = (sum(found) for found in zip(*(self.state.infinite(self.measure, k) for k in kinds), strict=True))
         if n == 0 or (minus and plus):
             return math.nan, math.nan
         if minus or plus:
             return (math.inf if plus else -math.inf), math.nan
         total, square = (sum(found) for found in zip(*(self.state.sums(self.measure, k) for k in kinds), strict=True))
-        spread = (square * n << FLOAT_BITS) - total * total
-        return total / (n << FLOAT_BITS), max(spread, 0) / (n * n << 2 * FLOAT_BITS)
+        mean = total / (n << FLOAT_BITS)
+        if low == high:
+            return mean, 0.0
+        if max(-low, high) >= kernels.uncertainty.BEYOND:
+            return mean, math.nan
+        # squares below 2^-960, and those of the first states, are rounded: less than 0 is possible
+        spread = max((square * n << FLOAT_BITS) - total * total, 0)
+        return mean, spread / (n * n << 2 * FLOAT_BITS)
 
     def _saturation(self, totals: Array, n: int) -> dict[str, float]:
         """Shares at 0 and up to 1e-3 of the maximum, or to the end of the cell that it is in."""
@@ -175,8 +180,9 @@ def _tied(sums: Array, mixed: Array) -> float:
     return float(np.dot(accepted[mixed], others[mixed]) / 2 / accepted.sum() / others.sum())
 
 
-def _within_cell(others: Array, mixed: Array, fpr: float) -> float:
+def _within_cell(sums: Array, mixed: Array) -> float:
     """The share of the others in the last accepted cell, some of whom its threshold may leave out."""
-    n = others.sum()
-    last = int(np.searchsorted(np.cumsum(others), round(fpr * float(n)), side="left"))
-    return float(others[last] / n) if mixed[last] else 0.0
+    accepted, others = np.cumsum(sums[:, 0]), sums[:, 1]
+    # from which cell on enough are accepted, as Ranking.fpr_at_tpr counts them
+    last = int(np.argmax(accepted.astype(float) >= max(TPR - 1e-12, TPR / 2) * int(accepted[-1])))
+    return float(others[last] / others.sum()) if mixed[last] else 0.0

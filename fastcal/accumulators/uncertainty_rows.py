@@ -43,7 +43,7 @@ class Members:
             self.given = given[None] if given.ndim == 2 else given
             self.dtype = "bfloat16" if bits else dtype
             self.n_classes = given.shape[-1] if given.ndim > 1 else None
-        elif hasattr(members, "__iter__"):
+        elif hasattr(members, "__iter__") and not isinstance(members, bytes | Mapping):  # which are refused as such
             self.given = self._seen(members)
 
     def _seen(self, members: Iterable[Any]) -> Iterator[Any]:
@@ -54,16 +54,17 @@ class Members:
             yield member
 
     def fault(self, row: int) -> DataError:
-        """What is wrong with a row that is no distribution: its first NaN, where members can be looked at again."""
+        """What is wrong with a row that is no distribution: its first NaN or masked value, where that can be found."""
         hint = "nan_policy='omit' leaves such rows out"
         if isinstance(self.given, np.ndarray | list | tuple):
             for m, member in enumerate(self.given):
                 if isinstance(member, str | Path):
                     break
                 given, bits = array_or_bits("members", member, self.dtype if _is_uint16(member) else None)
-                values = np.ma.filled(given.reshape(-1, given.shape[-1])[row : row + 1], np.nan)[0]
+                cells = given.reshape(-1, given.shape[-1])[row]
+                values = np.ascontiguousarray(np.ma.getdata(cells))
                 values = (values.view(np.uint16).astype(np.uint32) << 16).view(np.float32) if bits else values
-                nan = np.flatnonzero(np.isnan(values))
+                nan = np.flatnonzero(np.isnan(values) | np.ma.getmaskarray(cells))
                 if nan.size:
                     place = tuple(int(i) for i in np.unravel_index(row, given.shape[:-1]))
                     return DataError("members", (m, *place, int(nan[0])), f"is nan; {hint}")

@@ -211,8 +211,10 @@ class UncertaintyState:
         finite = n - sum(self.infinite(measure, kind))
         total, square = self.sums(measure, kind)
         size = max(-low, high)
-        most = size * size if size < 1e154 else kernels.exact.LARGEST
-        sound = 0 <= square <= finite * _units(float(most)) and (square > 0 or size < 1e-150 or not finite)
+        # the next float above that of a square, which may be rounded down
+        most = _units(math.nextafter(size * size, math.inf)) if size < kernels.uncertainty.BEYOND else 1 << 2098
+        unsquared = size < 1e-150 or math.isinf(size) or not finite  # an infinite one says nothing of the others
+        sound = 0 <= square <= finite * most and (square > 0 or unsquared)
         beyond = kernels.exact.LARGEST  # of infinite ones, others are no larger than this
         least, largest = (_units(float(np.clip(value, -beyond, beyond))) * finite for value in (low, high))
         return sound and least <= total <= largest

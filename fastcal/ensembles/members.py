@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from ..arrays import WEIGHTS, Array, DataError, array_of, array_or_bits, probability_problem, unmasked, weighable
-from ..dumps.batches import BATCH_BYTES
 from ..dumps.members import open_scores
 from ..rowwise import FLOATS, RowScores, row_scores
 
 ARGUMENT = "members"
 Fault = tuple[int, DataError]
+# Bytes of scores of all members that are read from files at once.
+BATCH_BYTES = 1 << 23
 AT_LEAST_ONE = "an ensemble has at least 1 member"
 
 

@@ -5,17 +5,17 @@ bits: 7 of the mantissa from 2^-64 on, 10 from 2^-20 on. Cells by place are: 0, 
 lies above them, infinity; negative numbers have the same to the other side. No cell depends on the data, so that states
 merge by addition. Of a cell in which all numbers were equal that number is known (``held``): nothing is lost there.
 
-Sums are exact, in the digits of exact.py, in whatever pieces they were added. A block of numbers is cut into integers
-of 50 bits by adding and subtracting 1.5 2^52 units, from 2^-41 down for x and from 2^-31 for x^2: two levels for most
-blocks, four at most. What is left then, and blocks beyond 2^10, is added number by number. All of a number takes 2.5 to
-3.7 ns on one thread; with every sum number by number it took 9 to 13.
+Sums are exact, in the digits of exact.py, in whatever pieces they were added, and so are those of squares: the square
+of 53 bits has 106, in two floats. A block of numbers is cut into integers of 50 bits by adding and subtracting 1.5 2^52
+units, from those of its largest number down: two levels for most blocks, four at most. What is left then is added
+number by number. Blocks of float32 have squares of one float each, and others take a third cut.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .exact import LARGEST, add_from, carry
+from .exact import LARGEST, LIMB_BITS, add_from, carry
 from .jit import inner, kernel
 
 # Kinds of rows: in distribution, by their prediction; out of it; and such as are left out.
@@ -37,11 +37,12 @@ NOTHING, DIFFERENT = np.int64(-1), np.int64(-2)
 
 BLOCK = 512
 LEVELS, LEVEL_BITS = 4, 50
-UNIT, SQUARE_UNIT = 41, 31  # of the first level: 2^-41 and 2^-31
-_LIMIT = np.int64((1023 + 10) << 52)  # below 2^10 both fit the first level: 2^51 units
-_MAGIC = 1.5 * 2.0**52
-_MAGICS = np.array([_MAGIC * 2.0 ** -(UNIT + LEVEL_BITS * k) for k in range(LEVELS)])
-_SQUARE_MAGICS = np.array([_MAGIC * 2.0 ** -(SQUARE_UNIT + LEVEL_BITS * k) for k in range(LEVELS)])
+# Blocks of numbers below 2^300 are cut: into units of 2^-51 of a power of two above the largest, or of 2^-200.
+LEAST_EXPONENT, MOST_EXPONENT = -200, 300
+# Squares are exact from 2^-960 up; those of numbers from 2^511 up count as the largest float.
+LEAST_EXACT, BEYOND = 2.0**-960, 2.0**511
+_HALF_BITS = np.int64(27)  # a mantissa without its last 27 bits has a square of one float
+_LAST = (np.int64(1) << _HALF_BITS) - np.int64(1)
 _MASK = np.int64(0xFFFFFFFF)
 
 
@@ -60,55 +61,86 @@ def _place(bits, top):
 @inner
 def _add_units(n, unit, limbs):
     """Add n units of 2^-unit."""
-    position = np.int64(1074 - unit)
+    position = np.int64(1074) - unit
     limb, shift = np.uintp(position >> np.int64(5)), position & np.int64(31)
-    low, high = (n & _MASK) << shift, (n >> np.int64(32)) << shift
+    low, high = (n & _MASK) << shift, (n >> np.int64(LIMB_BITS)) << shift
     limbs[limb] += low & _MASK
-    limbs[limb + np.uintp(1)] += ((low >> np.int64(32)) & _MASK) + (high & _MASK)
-    limbs[limb + np.uintp(2)] += high >> np.int64(32)
+    limbs[limb + np.uintp(1)] += ((low >> np.int64(LIMB_BITS)) & _MASK) + (high & _MASK)
+    limbs[limb + np.uintp(2)] += high >> np.int64(LIMB_BITS)
 
 
 @inner
-def _cut(rests, square_rests, n, level, limbs):
-    """Move two levels of a block's numbers and squares to their sums; returns whether anything is left of them."""
-    magic, square_magic = np.float64(_MAGICS[level]), np.float64(_SQUARE_MAGICS[level])
-    magic_2, square_magic_2 = np.float64(_MAGICS[level + 1]), np.float64(_SQUARE_MAGICS[level + 1])
-    bits, bits_2 = magic.view(np.int64), magic_2.view(np.int64)
-    square_bits, square_bits_2 = square_magic.view(np.int64), square_magic_2.view(np.int64)
-    total, total_2, square_total, square_total_2 = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
-    left = np.int64(0)
+def _cut(rests, n, unit, limbs):
+    """Move two levels of a block, units of 2^-unit and 2^-50 of them, to a sum; returns whether anything is left."""
+    bits = np.int64(((np.int64(1023 + 52) - unit) << np.int64(52)) | (np.int64(1) << np.int64(51)))  # 1.5 2^52 units
+    bits_2 = np.int64(bits - (np.int64(LEVEL_BITS) << np.int64(52)))
+    magic, magic_2 = bits.view(np.float64), bits_2.view(np.float64)
+    total, total_2, left = np.int64(0), np.int64(0), np.int64(0)
     for i in range(n):
-        x, square = rests[np.uintp(i)], square_rests[np.uintp(i)]
-        shifted, square_shifted = np.float64(x + magic), np.float64(square + square_magic)
+        x = rests[np.uintp(i)]
+        shifted = np.float64(x + magic)
         total += shifted.view(np.int64) - bits
-        square_total += square_shifted.view(np.int64) - square_bits
-        x, square = x - (shifted - magic), square - (square_shifted - square_magic)
-        shifted, square_shifted = np.float64(x + magic_2), np.float64(square + square_magic_2)
+        x = x - (shifted - magic)
+        shifted = np.float64(x + magic_2)
         total_2 += shifted.view(np.int64) - bits_2
-        square_total_2 += square_shifted.view(np.int64) - square_bits_2
-        x, square = np.float64(x - (shifted - magic_2)), np.float64(square - (square_shifted - square_magic_2))
-        rests[np.uintp(i)], square_rests[np.uintp(i)] = x, square
-        left |= (x.view(np.int64) | square.view(np.int64)) & _POSITIVE
-    unit = LEVEL_BITS * level
-    _add_units(total, UNIT + unit, limbs[0])
-    _add_units(total_2, UNIT + LEVEL_BITS + unit, limbs[0])
-    _add_units(square_total, SQUARE_UNIT + unit, limbs[1])
-    _add_units(square_total_2, SQUARE_UNIT + LEVEL_BITS + unit, limbs[1])
+        x = np.float64(x - (shifted - magic_2))
+        rests[np.uintp(i)] = x
+        left |= x.view(np.int64) & _POSITIVE
+    _add_units(total, unit, limbs)
+    _add_units(total_2, unit + np.int64(LEVEL_BITS), limbs)
     return left != np.int64(0)
 
 
 @inner
-def _add_sums(numbers, squares, n, small, limbs):
-    """Add a block of numbers and their squares, which are overwritten, to their two sums."""
-    if small:
+def _add_sum(numbers, n, is_cut, unit, limbs):
+    """Add a block of numbers below 2^51 units, which are overwritten, to a sum; infinite ones are none."""
+    if is_cut:
         for level in range(0, LEVELS, 2):
-            if not _cut(numbers, squares, n, level, limbs):
+            if not _cut(numbers, n, unit + np.int64(LEVEL_BITS * level), limbs):
                 return
     for i in range(n):
-        x, square = numbers[np.uintp(i)], squares[np.uintp(i)]
+        x = numbers[np.uintp(i)]
         if np.isfinite(x):
-            add_from(x, limbs[0], np.uintp(0))
-            add_from(square if square < LARGEST else LARGEST, limbs[1], np.uintp(0))
+            add_from(x, limbs, np.uintp(0))
+
+
+@inner
+def _bound_squares(numbers, n, squares):
+    """Squares that are too large for a float are the largest one; infinity has none."""
+    for i in range(n):
+        size = abs(numbers[np.uintp(i)])
+        square = squares[np.uintp(i)] if size < BEYOND else LARGEST
+        squares[np.uintp(i)] = square if size <= LARGEST else 0.0
+
+
+@inner
+def _square_rests(numbers, squares, n, rests):
+    """What the rounding of squares left (Dekker 1971): every step is exact, fused or not."""
+    for i in range(n):
+        x, square = np.float64(numbers[np.uintp(i)]), squares[np.uintp(i)]
+        bits = np.int64((x.view(np.int64) + (np.int64(1) << (_HALF_BITS - np.int64(1)))) & ~_LAST)
+        high = bits.view(np.float64)  # 26 bits of the mantissa, rounded, so that 26 are left
+        low = x - high
+        rest = ((high * high - square) + 2.0 * high * low) + low * low
+        rests[np.uintp(i)] = rest if (square >= LEAST_EXACT) & (abs(x) < BEYOND) else 0.0
+
+
+@inner
+def _add_moments(numbers, squares, rests, n, largest, bits, limbs):
+    """Add a block of numbers and their squares to their two sums; all three arrays are overwritten.
+
+    ``largest``: the bits of the largest size; ``bits``: those of all numbers, by "or".
+    """
+    exponent = max((largest >> np.int64(52)) - np.int64(1022), np.int64(LEAST_EXPONENT))
+    is_cut = exponent <= np.int64(MOST_EXPONENT)
+    if not is_cut:
+        _bound_squares(numbers, n, squares)
+    unit, square_unit = np.int64(51) - exponent, np.int64(51) - np.int64(2) * exponent
+    if bits & _LAST:
+        _square_rests(numbers, squares, n, rests)
+        _add_sum(rests, n, is_cut, square_unit + np.int64(52), limbs[1])  # half a unit of a square's last bit at most
+    _add_sum(numbers, n, is_cut, unit, limbs[0])
+    _add_sum(squares, n, is_cut, square_unit, limbs[1])
 
 
 @kernel
@@ -144,13 +176,13 @@ def order(kinds, places, starts):
 
 
 @kernel
-def add(values, forms, places, starts, zero, top, counts, held, limbs, bounds, rows, numbers, squares, cells):
+def add(values, forms, places, starts, zero, top, counts, held, limbs, bounds, rows, numbers, squares, rests, cells):
     """Add rows to the states of some measures: ``values`` (measures, n), ``places`` and ``starts`` as of ``order``.
 
     ``forms`` (measures, 3): a measure is forms[0] + forms[1] value, and no less than forms[2]. State: ``counts``
     (measures, cells, KINDS), ``held`` (measures, cells), ``limbs`` (measures, KINDS, 2, N_LIMBS), ``bounds`` (measures,
     KINDS, 2), the least and the largest by their keys, ``rows`` (KINDS + 1,), of each kind and left out. The cell of 0
-    is at ``zero``, that of the largest numbers ``top`` further. Scratch: ``numbers``, ``squares``, ``cells`` (BLOCK,).
+    is at ``zero``, that of the largest numbers ``top`` further. Scratch: ``numbers``, ``squares``, ``rests``, ``cells`` (BLOCK,).
     """
     for kind in range(KINDS + 1):
         rows[kind] += starts[kind + 1] - starts[kind]
@@ -165,11 +197,12 @@ def add(values, forms, places, starts, zero, top, counts, held, limbs, bounds, r
                 for i in range(n):
                     x = base + scale * np.float64(given[np.uintp(places[np.uintp(start + i)])])
                     numbers[np.uintp(i)] = x if x > floor else floor
-                largest = np.int64(0)
+                largest, all_bits = np.int64(0), np.int64(0)
                 for i in range(n):
                     x = np.float64(numbers[np.uintp(i)])
                     squares[np.uintp(i)] = x * x
                     bits = x.view(np.int64)
+                    all_bits |= bits
                     size = bits & _POSITIVE
                     largest = size if size > largest else largest
                     place = _place(size, top)
@@ -183,7 +216,7 @@ def add(values, forms, places, starts, zero, top, counts, held, limbs, bounds, r
                     count[cell, np.uintp(kind)] += 1
                     if hold[cell] != bits:
                         hold[cell] = bits if hold[cell] == NOTHING else DIFFERENT
-                _add_sums(numbers, squares, n, largest < _LIMIT, limbs[measure, kind])
+                _add_moments(numbers, squares, rests, n, largest, all_bits, limbs[measure, kind])
             bounds[measure, kind, 0], bounds[measure, kind, 1] = low, high
             carry(limbs[measure, kind])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,7 +64,7 @@ class RiskSums:
 
     def best(self) -> int:
         """The sum of the risks if all errors came last."""
-        good, bad = (np.array([float(one)]) for one in (self.rows - self.errors, self.errors))
+        good, bad = (np.array([float(one)]) for one in (max(self.rows - self.errors, 0), self.errors))
         return _risks(good, bad, 1.0, kernels.selective.ERRORS_LAST)
 
     def e_aurc(self) -> float:
@@ -189,7 +188,7 @@ def read_only(values: Array) -> Array:
 
 def as_share(name: str, value: Any, *, zero: bool) -> float:
     """A share as a float; raises ValueError for what is none."""
-    good = isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value)
+    good = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     if not (good and (0 <= value <= 1 if zero else 0 < value <= 1)):
         raise ValueError(f"{name} is {value!r}; expected a number {'from 0 to 1' if zero else 'above 0, at most 1'}")
     return float(value)

@@ -32,8 +32,8 @@ def draw(accumulator: Any, names: str | Sequence[str] | None = None, axes: Any =
     that shows. "max_probability" is drawn as 1 - max p. ``axes``: an Axes for each of ``names``; without it pyplot
     makes a figure, which is the caller's to show and close.
 
-    Raises ImportError without matplotlib, ValueError before any row and for axes that are not as many as names, and
-    KeyError for a measure that was not seen.
+    Raises ImportError without matplotlib, ValueError before any row, for no name and for axes that are not as many as
+    names, and KeyError for a measure that was not seen.
     """
     try:
         import matplotlib.pyplot as plt
@@ -44,6 +44,8 @@ def draw(accumulator: Any, names: str | Sequence[str] | None = None, axes: Any =
         raise ValueError("no rows to draw")
     measures = [name for name in report if hasattr(report[name], "descriptions")]
     chosen = measures if names is None else [names] if isinstance(names, str) else list(names)
+    if not chosen:
+        raise ValueError("names are none; expected at least one measure")
     histograms = [accumulator.histogram(name) for name in chosen]
     if axes is None:
         across = min(len(chosen), MOST_ACROSS)
@@ -69,8 +71,11 @@ def _panel(ax: Axes, name: str, histogram: Any, figures: Any) -> None:
         if not counts.any():
             continue
         held = np.flatnonzero((counts > 0) & finite)
-        x, y = values[held], np.cumsum(counts)[held] / counts.sum()
-        ax.step(np.append(x[:1], x), np.append(0.0, y), where="post", label=_label(kind, figures[kind]), **style)
+        if held.size:
+            held = np.append(held[0], held)  # from 0 up; a kind of which all values are infinite has a name only
+        y = np.cumsum(counts)[held] / counts.sum()
+        y[:1] = 0.0
+        ax.step(values[held], y, where="post", label=_label(kind, figures[kind]), **style)
     told = [line for task, what in TASKS.items() if (line := _told(figures, task, what))]
     ax.set_title("\n".join(told), fontsize="small")
     ax.set(xlabel=name.replace("max_probability", "1 - max_probability").replace("_", " "), ylim=(0, 1))
