@@ -50,6 +50,11 @@ def fpr_at_95_tpr(low, high):
     raise AssertionError
 
 
+def square(value):
+    """Exactly, unless its last digits lie below those of float64."""
+    return Fraction(value) ** 2 if abs(value) >= 2.0**-480 else Fraction(value * value)
+
+
 def moments(values):
     if not len(values):
         return {**dict.fromkeys(("mean", "variance", "min", "max"), math.nan), "n": 0}
@@ -58,8 +63,12 @@ def moments(values):
         mean, variance = (math.nan if len(signs) > 1 else signs.pop() * math.inf), math.nan
     else:
         n, total = len(values), sum(map(Fraction, values.tolist()))
-        squares = sum(Fraction(float(value) * float(value)) for value in values)
+        squares = sum(map(square, values.tolist()))
         mean, variance = float(total / n), float(max(squares / n - (total / n) ** 2, 0))
+        if min(values) == max(values):
+            variance = 0.0
+        elif max(abs(values)) >= 2.0**511:
+            variance = math.nan
     return {"n": len(values), "mean": mean, "variance": variance, "min": min(values), "max": max(values)}
 
 

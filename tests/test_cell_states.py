@@ -69,3 +69,21 @@ def test_states_of_other_classes_and_damaged_ones():
         fc.RankingAccumulator.from_bytes(data[:-1] + b"x")
     with pytest.raises(ValueError, match="not a fastcal state"):
         fc.RankingAccumulator.from_bytes(b"")
+
+
+@pytest.mark.parametrize("targets", [[0.1, 0.2, -0.3], [1e16, 1.0, -1e16], [5e-324, -5e-324, 0.5]])
+def test_targets_that_cancel_can_be_read_back(targets):
+    whole = fc.IsotonicAccumulator().update(targets, [0.5] * 3)
+    assert fc.IsotonicAccumulator.from_bytes(whole.to_bytes()).to_bytes() == whole.to_bytes()
+
+
+@pytest.mark.parametrize("kind", [fc.RankingAccumulator, fc.SelectiveAccumulator])
+def test_no_state_counts_more_rows_than_can_be_read_back(kind):
+    whole = kind().update([0, 1, 1], [0.2, 0.7, 0.4])
+    for _ in range(59):
+        whole = whole + whole
+    before = whole.to_bytes()
+    assert kind.from_bytes(before).to_bytes() == before
+    with pytest.raises(ValueError, match="a state counts fewer than"):
+        whole.merge(whole)
+    assert whole.to_bytes() == before

@@ -327,3 +327,9 @@ def test_a_state_of_the_first_version_is_read():
     assert (report["n"], report["n_nan"]) == (39, 1)
     kept = ~np.isnan(p)
     assert report["aurc"] == pytest.approx(oracle.aurc(y[kept], p[kept]), rel=1e-14)
+
+
+def test_rows_that_were_all_left_out_are_rows():
+    state = fc.SelectiveAccumulator(nan_policy="omit")
+    assert state.is_empty
+    assert not state.update([0], [[np.nan, 0.5]]).is_empty

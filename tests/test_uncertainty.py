@@ -313,15 +313,43 @@ def test_sums_are_exact(values):
     assert found["variance"] == expected["variance"]
 
 
-def test_squares_beyond_floats_count_as_the_largest():
-    found = seen({"energy": np.array([1e200, -1e200, 0.0])}).compute()["energy"]["all"]
-    assert found["mean"] == 0.0
-    assert found["variance"] == pytest.approx(np.finfo(float).max / 3 * 2)
-    two = seen({"energy": np.array([1e200, -1e200])}).compute()["energy"]["all"]
-    assert two["variance"] == np.finfo(float).max
-    largest = seen({"energy": np.array([np.finfo(float).max] * 3)}).compute()["energy"]["all"]
-    assert largest["mean"] == largest["max"] == np.finfo(float).max
-    assert largest["variance"] == 0.0  # its square, which counts as less than it is
+@pytest.mark.parametrize("exponent", [-480, -230, -100, -1, 0, 9, 140, 299, 300, 301, 511])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_variance_is_exact_however_narrow(exponent, dtype):
+    """All 106 bits of squares count where numbers hardly differ, and small ones beside large ones."""
+    rng = np.random.default_rng(exponent + 500)
+    near = 1 - (rng.random(700 if JIT else 40) * 2.0**-20).astype(dtype).astype(float)
+    scale = 2.0**exponent
+    for values in (
+        near * scale,
+        np.append(near * scale, near[:9] * max(2.0**-90 * scale, 2.0**-480) * 2),
+        -near * scale,
+    ):
+        accumulator = seen({"energy": values})
+        assert accumulator._state.sums(0, 2)[1] == sum(map(oracle.square, values.tolist())) * (1 << 1074)
+        found = accumulator.compute()["energy"]["all"]
+        assert found["variance"] == oracle.moments(values)["variance"] > 0
+        assert found["standard_deviation"] == math.sqrt(found["variance"])
+
+
+def test_equal_values_have_no_variance():
+    for value in (0.1, -1234569.123, 1e6 / 3, 1e-160, 1e160, -np.finfo(float).max):
+        found = seen({"energy": np.full(10, value)}).compute()["energy"]["all"]
+        assert (found["mean"], found["variance"], found["standard_deviation"]) == (value, 0.0, 0.0)
+
+
+def test_squares_that_no_float_holds_leave_no_variance():
+    most = np.nextafter(2.0**511, 0)
+    for values in ([most, -most, 0.0], [most, 0.0]):
+        found = seen({"energy": np.array(values)}).compute()["energy"]["all"]
+        assert found["variance"] == oracle.moments(np.array(values))["variance"] > 1e306
+    for values in ([2.0**511 * 1.1, 0.0], [2.0**512 * (1 - 2.0**-53), 0.0], [1e200, -1e-200], [np.finfo(float).max, 0]):
+        accumulator = seen({"energy": np.array(values)})
+        assert accumulator._state.sums(0, 2)[1] == int(np.finfo(float).max) << 1074  # whatever the processor fuses
+        found = fc.UncertaintyAccumulator.from_bytes(accumulator.to_bytes()).compute()["energy"]["all"]
+        assert found["mean"] == np.mean(values)
+        assert math.isnan(found["variance"])
+        assert math.isnan(found["standard_deviation"])
 
 
 @given(st.lists(st.sampled_from([math.inf, -math.inf, 1.0, -2.0]), min_size=1, max_size=6))

@@ -284,16 +284,17 @@ def test_all_rows_of_a_state_have_the_same_measures_and_classes():
     for change, message in {
         lambda: accumulator.update_measures(
             {"energy": [1.0]}
-        ): "rows have measures energy; those seen so far have max_",
-        lambda: accumulator.merge(energy): "states have measures energy; those seen so far have max_prob",
-        lambda: accumulator.merge(other): "states have 2 classes; those seen so far have 3",
-        lambda: accumulator.update([0], [[0.5, 0.5]]): "rows have 2 classes; those seen so far have 3",
+        ): "uncertainty has measures energy; those seen so far have max_",
+        lambda: accumulator.merge(energy): "the other state has measures energy; those seen so far have",
+        lambda: accumulator.merge(other): "the other state has 2 classes; those seen so far have 3",
+        lambda: accumulator.update([0], [[0.5, 0.5]]): "members has 2 classes; those seen so far have 3",
         lambda: accumulator.merge(
             fc.UncertaintyAccumulator(from_logits=True)
         ): "cannot merge: from_logits is False here",
     }.items():
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=message) as caught:
             change()
+        assert isinstance(caught.value, fc.DataError) == ("has" in message and "other state" not in message)
     with pytest.raises(TypeError, match="cannot merge RankingAccumulator into UncertaintyAccumulator"):
         accumulator.merge(fc.RankingAccumulator())
     assert accumulator.to_bytes() == before
@@ -326,6 +327,54 @@ def test_a_second_writer_is_told():
     with accumulator._changing(), pytest.raises(RuntimeError, match="being changed in another thread"):
         accumulator.update(Y, P)
     assert accumulator.update(Y, P).to_bytes() == WHOLE
+
+
+READERS = {
+    "compute": lambda one: one.compute()["n"],
+    "bytes": lambda one: fc.UncertaintyAccumulator.from_bytes(one.to_bytes()).compute()["n"],
+    "copy": lambda one: (one + fc.UncertaintyAccumulator()).compute()["n"],
+    "histogram": lambda one: one.histogram("mutual_information").to_dict()["correct"],
+    "repr": repr,
+    "merge": lambda one: fc.UncertaintyAccumulator().merge(one).compute()["n"],
+}
+
+
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+def test_who_reads_waits_for_what_is_added(monkeypatch, reader):
+    entered, go = threading.Event(), threading.Event()
+    add = uncertainty.added
+
+    def slowly(*arguments):
+        entered.set()
+        assert go.wait(20)
+        add(*arguments)
+
+    accumulator = fc.UncertaintyAccumulator().update(Y, P)
+    twice = reader(accumulator + accumulator)
+    monkeypatch.setattr(uncertainty, "added", slowly)
+    found = []
+    writer = threading.Thread(target=lambda: accumulator.update(Y, P))
+    read = threading.Thread(target=lambda: found.append(reader(accumulator)))
+    writer.start()
+    assert entered.wait(20)
+    read.start()
+    read.join(0.05)
+    assert not found
+    go.set()
+    read.join(20)
+    writer.join(20)
+    assert found == [twice]
+
+
+def test_two_that_merge_each_other_do_not_wait_for_ever():
+    one, other = fc.UncertaintyAccumulator(), fc.UncertaintyAccumulator()
+    pairs = ((one, other), (other, one))
+    threads = [
+        threading.Thread(target=lambda a=a, b=b: [a.merge(b) for _ in range(2000)], daemon=True) for a, b in pairs
+    ]
+    [thread.start() for thread in threads]
+    [thread.join(10) for thread in threads]
+    assert not any(thread.is_alive() for thread in threads)
 
 
 def test_an_error_in_a_thread_leaves_the_state_as_it_was(monkeypatch):

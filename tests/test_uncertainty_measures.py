@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -29,6 +31,11 @@ def test_measures_in_any_form(name):
     assert both.compute()["energy"]["all"]["mean"] == np.mean(expected)
 
 
+@dataclasses.dataclass
+class Energies:
+    energy: np.ndarray
+
+
 BAD_MEASURES = {
     "NaN": ({"energy": [1.0, np.nan]}, fc.DataError, r"^energy\[1\] is nan; nan_policy='omit' leaves such rows out"),
     "other lengths": ({"a": [1.0, 2.0], "b": [1.0]}, fc.DataError, "^b has 1 rows, a has 2"),
@@ -37,8 +44,15 @@ BAD_MEASURES = {
     "masked": ({"energy": np.ma.array([1.0, 2.0], mask=[0, 1])}, fc.DataError, r"^energy\[1\] is masked"),
     "text": ({"energy": ["a"]}, TypeError, "^energy has dtype"),
     "complex": ({"energy": [1j]}, TypeError, "^energy has dtype"),
-    "no mapping": ([1.0], TypeError, "^uncertainty is a list; expected measures, or a mapping"),
+    "no mapping": ([1.0], TypeError, "^uncertainty is a list; expected measures of .*, or a mapping of names"),
     "a class": (fc.EnsembleUncertainty, TypeError, "^uncertainty is a type"),
+    "a summary, of which much is certainty": (
+        fc.softmax_summary(np.eye(3)),
+        TypeError,
+        "^uncertainty is a SoftmaxSummary; expected measures of ensemble_uncertainty or softmax_uncertainty",
+    ),
+    "another dataclass": (Energies(np.zeros(3)), TypeError, "^uncertainty is a Energies; expected"),
+    "a long name": ({"u" * 201: [1.0]}, ValueError, r"^uncertainty has a measure u{20}\.\.\.; a name has at most 200"),
     "no measure": ({}, ValueError, "^uncertainty holds no measure"),
     "a name that is none": ({3: [1.0]}, TypeError, "^a measure is called 3; expected its name"),
     "an empty name": ({"": [1.0]}, ValueError, "^uncertainty has a measure ''"),
@@ -94,3 +108,33 @@ def test_rounding_of_measures_counts_as_their_limit():
 def test_numbers_of_classes_that_are_none(n_classes):
     with pytest.raises(ValueError, match="n_classes is"):
         fc.UncertaintyAccumulator().update_measures({"energy": [1.0]}, n_classes=n_classes)
+
+
+def test_measures_of_fastcal():
+    logits = np.random.default_rng(0).standard_normal((2, 5, 3))
+    softmax = fc.softmax_uncertainty(logits[0])
+    found = fc.UncertaintyAccumulator().update_measures(softmax)
+    by_name = {name: getattr(softmax, name) for name in ("max", "entropy", "energy", "margin")}
+    assert found.to_bytes() == fc.UncertaintyAccumulator().update_measures(by_name).to_bytes()
+    long = fc.UncertaintyAccumulator().update_measures({"u" * 200: [1.0]})
+    assert fc.UncertaintyAccumulator.from_bytes(long.to_bytes()).compute()["n"] == 1
+
+
+def square(**changes):
+    """Measures of rows in two axes, with a value changed."""
+    given = fc.ensemble_uncertainty(np.full((2, 3, 4, 2), 0.5))
+    for name, (place, value) in changes.items():
+        getattr(given, name)[place] = value
+    return given
+
+
+def test_places_in_the_shape_that_rows_had():
+    for changes, message in (
+        ({"mutual_information": ((2, 1), np.nan)}, r"^mutual_information\[2, 1\] is nan"),
+        ({"mutual_information": ((2, 1), -1.0)}, r"^mutual_information\[2, 1\] is -1.0"),
+        # the first row of all, not that of the first measure
+        ({"max_probability": ((1, 3), 1.5), "variation_ratio": ((1, 1), 7.0)}, r"^variation_ratio\[1, 1\] is 7.0"),
+        ({"max_probability": ((1, 1), 1.5), "variation_ratio": ((1, 1), 7.0)}, r"^max_probability\[1, 1\] is 1.5"),
+    ):
+        with pytest.raises(fc.DataError, match=message):
+            fc.UncertaintyAccumulator().update_measures(square(**changes))

@@ -100,3 +100,77 @@ def test_the_largest_value_is_reached(name):
     report = fc.UncertaintyAccumulator().update(None, members).compute()
     assert report[name]["all"]["max"] == pytest.approx(report[name]["maximum"], rel=1e-12)
     assert report[name]["all"]["near_limit"] == 0.0
+
+
+def refused(error, message, members, **arguments):
+    settings = {name: arguments.pop(name) for name in ("from_logits",) if name in arguments}
+    with pytest.raises(error, match=message):
+        fc.UncertaintyAccumulator(**settings).update(None, members, **arguments)
+
+
+def test_masked_values_of_integers_and_bits():
+    mask = np.arange(12).reshape(4, 3) == 7
+    place = r"^members\[0, 2, 1\] is nan; nan_policy"
+    refused(fc.DataError, place, np.ma.array(np.tile(np.eye(1, 3, dtype=int), (4, 1)), mask=mask))
+    refused(fc.DataError, place, [np.ma.array(np.tile(np.eye(1, 3, dtype=bool), (4, 1)), mask=mask)])
+    bits = np.ma.array(np.full((4, 3), 0x3F80, np.uint16), mask=mask)
+    refused(fc.DataError, place, bits, from_logits=True, dtype="bfloat16")
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    refused(fc.DataError, place, np.ma.array(np.zeros((4, 3), ml_dtypes.bfloat16), mask=mask), from_logits=True)
+
+
+@pytest.mark.parametrize("members", [{"a": [[0.5, 0.5]]}, {"a.npy": 1}, b"abc", 3, None])
+def test_what_is_no_ensemble_is_refused_as_such(members):
+    refused(TypeError, "^members is .*; expected an array, a list or an iterable of arrays", members)
+
+
+def test_a_member_that_does_not_count_is_not_blamed():
+    logits = np.zeros((3, 4, 2))
+    logits[0, 2, 0] = np.nan
+    logits[1, 3] = np.inf
+    both = {"from_logits": True}
+    refused(fc.DataError, r"^members\[0, 2, 0\] is nan", logits, **both)
+    logits[2, 3, 1] = np.nan
+    refused(fc.DataError, r"^members\[2, 3, 1\] is nan", logits, weights=[0, 1, 1], **both)
+    refused(fc.DataError, "^members are no distribution in row 3", [*logits], weights=[0, 1, 0], **both)
+    fc.UncertaintyAccumulator(**both).update(None, logits[:, :3], weights=[0, 1, 1])
+
+
+def test_rows_of_bfloat16_one_by_one():
+    logits = np.random.default_rng(0).standard_normal((5, 3))
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    rows = logits.astype(ml_dtypes.bfloat16)
+    expected = fc.UncertaintyAccumulator(from_logits=True).update(None, rows).to_bytes()
+    assert fc.UncertaintyAccumulator(from_logits=True).update(None, [*rows]).to_bytes() == expected
+    refused(fc.DataError, "^members is no array: row 1 has 2", [rows[0], rows[1, :2]], from_logits=True)
+    torch = pytest.importorskip("torch")
+    tensors = [*torch.tensor(rows.astype(np.float32)).to(torch.bfloat16)]
+    assert fc.UncertaintyAccumulator(from_logits=True).update(None, tensors).to_bytes() == expected
+
+
+class Where:
+    """A path that is no pathlib.Path."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __fspath__(self):
+        return str(self.path)
+
+
+def test_paths_of_any_kind(tmp_path):
+    p = np.random.default_rng(0).dirichlet(np.ones(3), (2, 6))
+    np.save(tmp_path / "a.npy", p[0])
+    y = np.array([0, 1, 2, 0, 1, 2])
+    one = fc.UncertaintyAccumulator().update(y, p[0])
+    where = Where(tmp_path / "a.npy")
+    for paths in (where, [where], (where,)):
+        found = fc.UncertaintyAccumulator().update(y, paths)
+        assert found.to_bytes() == one.to_bytes()
+        with pytest.raises(fc.DataError, match=r"^y_true\[0\] is 7; labels are integers 0 to 2"):
+            fc.UncertaintyAccumulator().update(y + 7, [where])
+    for path in (where, Where("missing.npy")):
+        refused(TypeError, "^members yields a path", iter([path]))
+    bad = p[1].copy()
+    bad[4, 2] = np.nan
+    refused(fc.DataError, r"^members\[1, 4, 2\] is nan", [where, bad])

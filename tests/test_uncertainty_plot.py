@@ -64,11 +64,35 @@ def test_infinite_values_and_bounds():
         assert np.isfinite(line.get_xydata()).all()
 
 
+def test_a_kind_of_infinite_values_has_a_name_and_no_line():
+    for energy in ([1.0, 2.0, 3.0, np.inf, np.inf, np.inf], [np.inf, -np.inf, np.inf, np.inf, np.inf, np.inf]):
+        (ax,) = fc.UncertaintyAccumulator().update_measures({"energy": energy}, correct=CORRECT).plot()
+        ax.figure.canvas.draw()
+        lines = {line.get_label(): len(line.get_xydata()) for line in ax.get_lines()}
+        assert lines == {"correct": 4 if energy[0] == 1.0 else 0, "wrong": 0}
+
+
+def test_a_figure_is_of_one_state(monkeypatch):
+    """Rows that come while it is drawn change neither its lines nor its legend."""
+    accumulator = seen()
+    histogram = fc.UncertaintyAccumulator.histogram
+
+    def with_more(self, name):
+        accumulator.update_measures({"predictive_entropy": [0.0] * 9}, correct=True)
+        return histogram(self, name)
+
+    monkeypatch.setattr(fc.UncertaintyAccumulator, "histogram", with_more)
+    (ax,) = accumulator.plot()
+    np.testing.assert_allclose(ax.get_lines()[0].get_ydata(), [0, 2 / 3, 1])
+
+
 def test_what_cannot_be_drawn(monkeypatch):
     with pytest.raises(ValueError, match="no rows to draw"):
         fc.UncertaintyAccumulator().plot()
     with pytest.raises(KeyError, match="no measure 'energy'"):
         seen().plot("energy")
+    with pytest.raises(ValueError, match="names are none; expected at least one measure"):
+        seen().plot([])
     with pytest.raises(ValueError, match="axes are 1, for 2 measures"):
         seen(energy=U).plot(axes=plt.subplots()[1])
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)

@@ -63,6 +63,41 @@ def test_only_cells_that_hold_rows_are_written():
     assert len(BYTES) < 20_000
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        *([0.0, np.inf], [1e-170, np.inf], [0.0, -np.inf], [-1e-170, np.inf, -np.inf], [1e-170], [1.3e154, 1e308]),
+        *([value] * 3 for value in (0.1, 0.3, 1 / 3, 0.7, -1.1, 1e6 / 3, 6.7e153)),  # squares are rounded up or down
+    ],
+)
+def test_states_of_the_smallest_and_the_largest_come_back(values):
+    state = fc.UncertaintyAccumulator().update_measures({"energy": values}, correct=True)
+    assert fc.UncertaintyAccumulator.from_bytes(state.to_bytes()).to_bytes() == state.to_bytes()
+
+
+@pytest.mark.parametrize("doublings", [0, 53])
+def test_figures_of_more_rows_than_floats_count(doublings):
+    """The last accepted cell is found by counts, not by a share that was rounded."""
+    for accepted, near in ((2.0, 2.0001), (1.0, 1.0001)):
+        values, correct = np.array([accepted, near, 1.0]), np.array([True, False, False])
+        state = fc.UncertaintyAccumulator().update_measures({"energy": values}, correct=correct)
+        for _ in range(doublings):
+            state.merge(state)
+        few = fc.UncertaintyAccumulator().update_measures({"energy": values}, correct=correct)
+        for _ in range(3):
+            state.merge(few)
+        found = state.compute()["energy"]
+        # of the two others one is in the accepted cell, or both are
+        assert found["error_fpr_at_95_tpr"] == 1.0
+        assert found["error_fpr_at_95_tpr_bound"] == pytest.approx(0.5 if accepted == 2.0 else 1.0)
+
+
+def test_a_bound_is_of_the_cell_that_holds_the_threshold():
+    values, correct = np.array([1.0, 1.0, 1.0001, 3.0]), np.array([True, False, False, True])
+    found = fc.UncertaintyAccumulator().update_measures({"energy": values}, correct=correct).compute()["energy"]
+    assert (found["error_fpr_at_95_tpr"], found["error_fpr_at_95_tpr_bound"]) == (1.0, 0.0)
+
+
 BAD_SETTINGS = {
     "another setting": {"evil": 1},
     "a setting of another type": {"from_logits": 0},

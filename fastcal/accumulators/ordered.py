@@ -93,6 +93,8 @@ class CellAccumulator(Mergeable):
         return self
 
     def _add(self, cells: Cells, n: int, square: tuple[float, float], bounds: tuple[float, float]) -> None:
+        if self._n + n >= MAX_COUNT:
+            raise ValueError(f"a state counts fewer than {MAX_COUNT} rows; there would be {self._n + n}")
         state = self._state.merged(cells, self._settings["n_cells"], by_class=self.by_class)
         self._square = _two_sums(self._square, square)
         self._bounds = min(self._bounds[0], bounds[0]), max(self._bounds[1], bounds[1])
@@ -166,10 +168,9 @@ class CellAccumulator(Mergeable):
             return bool(counted) and sum(map(int, sums.ravel())) <= n_rows
         if not (abs(sums) < 1e250).all():  # nor NaN
             return False
-        totals = sums.reshape(-1, 2, 2).sum(axis=2)[
-            :, : 2 if self.by_class else 1
-        ]  # of weights, which are none or some
-        rests = abs(sums[:, 1::2]) <= 1e-6 * abs(sums[:, ::2])  # what rounding took from a sum is far less
+        parts = sums.reshape(-1, 2, 2)[:, : 2 if self.by_class else 1]  # of weights, which are none or some
+        rests = abs(parts[..., 1]) <= 1e-6 * abs(parts[..., 0])  # what rounding took from a sum is far less
+        totals = parts.sum(axis=2)
         none_or_some = (totals == 0) | (totals >= LEAST_WEIGHT * 0.999)
         return bool(rests.all() and none_or_some.all() and (totals > 0).any(axis=1).all())
 

@@ -44,8 +44,8 @@ class RiskCoverageCurve:
     @classmethod
     def of(cls, ranking: SelectiveRanking | None) -> RiskCoverageCurve:
         """Of groups of equal confidence; None of no rows."""
-        threshold, kept, wrong = ranking.steps() if ranking else (np.empty(0),) * 3
-        return cls(kept, wrong / kept, wrong, np.array(threshold))
+        threshold, kept, wrong, total = ranking.steps() if ranking else (*(np.empty(0),) * 3, 1)
+        return cls(kept / total, wrong / kept, wrong / total, np.array(threshold))
 
     def undefined(self) -> RiskCoverageCurve:
         """The same thresholds with NaN for the risks."""
@@ -196,7 +196,8 @@ class SelectiveAccumulator(CellAccumulator):
     ``from_logits``, ``nan_policy`` and ``n_threads`` as for every accumulator; ``n_cells``: exact up to so many
     distinct confidences (float16 and bfloat16 have fewer), None without limit. Beyond, confidences that share their
     leading bits are taken for ties, and ``compute()["aurc_bound"]`` and ``["augrc_bound"]`` say how far that may be
-    off; the points of :meth:`curve` are exact in any case, only fewer. Any split of the rows over updates, threads and
+    off; the points of :meth:`curve` are exact in any case, only fewer, and ``risk_at_80_coverage`` and
+    ``coverage_at_5_risk`` are those of these points, with no bound. Any split of the rows over updates, threads and
     merges gives the same bits (real weights: the same to 1e-12).
 
     >>> import fastcal as fc
@@ -266,6 +267,8 @@ class SelectiveAccumulator(CellAccumulator):
         return n if n > 0 else math.inf
 
     def _count(self, cells: Cells, n: int, n_ranked: int, n_nan: int) -> None:
+        if self._n_nan + n_nan >= MAX_COUNT:
+            raise ValueError(f"a state counts fewer than {MAX_COUNT} rows of NaN")
         self._add(cells, n, (0.0, 0.0), (0.0, 1.0) if n else self._bounds)  # of labels
         self._n_ranked, self._n_nan = self._n_ranked + n_ranked, self._n_nan + n_nan
 
@@ -275,6 +278,11 @@ class SelectiveAccumulator(CellAccumulator):
         with self._changing():
             self._count(other._state, other._n, other._n_ranked, other._n_nan)
         return self
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no row was seen yet."""
+        return self._n + self._n_nan == 0
 
     def ranking(self) -> SelectiveRanking | None:
         """The cells as groups of equal confidence; None before any row of a weight above 0."""
@@ -337,7 +345,7 @@ DESCRIPTIONS = {
     "e_aurc": "AURC less that of the perfect ranking.",
     "augrc": "Mean generalized risk over all coverages.",
     "augrc_bound": "How far AUGRC may be from that of the confidences themselves.",
-    "risk_at_80_coverage": "Risk at the first threshold that keeps 80 % of the rows.",
-    "coverage_at_5_risk": "Largest share of the rows that a threshold keeps at a risk of at most 5 %.",
+    "risk_at_80_coverage": "Risk at the first point of the curve that keeps 80 % of the rows.",
+    "coverage_at_5_risk": "Largest share of the rows that a point of the curve keeps at a risk of at most 5 %.",
     "resolution": "How far apart two confidences may be that are not told apart.",
 }

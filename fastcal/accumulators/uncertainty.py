@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import threading
 from typing import Any, Self
 
 import numpy as np
 
 from fastcal import kernels
 
-from ..arrays import Column
+from ..arrays import Column, DataError
 from ..ensembles.measures import measured
 from ..rowwise import MAX_CLASSES
 from .evaluation_report import EvaluationReport
@@ -21,7 +23,7 @@ from .uncertainty_rows import JudgedKinds, Members, PredictedKinds, columns_of
 from .uncertainty_state import CORRECT, MAX_COUNT, MEASURES, OUT, UNLABELLED, WRONG, UncertaintyState, in_order
 
 NAN_POLICIES = ("raise", "omit")
-MOST_MEASURES = 16
+MOST_MEASURES, LONGEST_NAME = 16, 200
 
 __all__ = ["UncertaintyAccumulator", "UncertaintyHistogram"]
 
@@ -36,12 +38,16 @@ class UncertaintyAccumulator(Mergeable):
     is certain, as it gets to be far from the data where class probabilities rise or fall with a feature (Ulmer and Cina
     2021, "Know Your Limits", Theorem 1). :meth:`update_measures` takes any others.
 
-    The state is of fixed size, 1.2 MB a measure of an ensemble and 3.7 MB another (twice that after an update of more
-    than 65 536 rows, which is made beside it; as bytes, what is not 0): counts in cells that no data change, 1024 an
-    octave from 2^-20 up and 128 below, exact sums of values and of their squares (rounded to float64). Merging adds
-    integers: any split of the rows over updates, threads and merges gives the same bits. Cells in which all values
-    are equal cost nothing, so that figures of few different values are exact; else ``..._bound`` is the share of pairs
-    within a cell, halved, about 0.0005 for values that all lie in one octave. Rows have no weights.
+    The state is of fixed size, 1.2 MB a measure where all are of an ensemble, else 3.7 MB (twice that after an update
+    of more than 65 536 rows, which is made beside it; as bytes, what is not 0): counts in cells that no data change,
+    1024 an octave from 2^-20 up and 128 from 2^-64, exact sums of values and of their squares. Merging adds integers:
+    any split of the rows over updates, threads and merges gives the same bits. Cells in which all values are equal cost
+    nothing, so that figures of few different values are exact; else ``..._bound`` is the share of pairs within a cell,
+    halved: of values that all lie in one octave about 0.0005, or 0.004 below 2^-20, and up to 0.5 where they share the
+    one cell below 2^-64, or that above 2^4 (2^20 with measures that are not of an ensemble). Rows have no weights.
+
+    One thread at a time changes a state; another that tries is told so. Threads that read it wait for what is added;
+    a process that was forked meanwhile would wait for ever: fork first, or send states to processes as bytes.
 
     ``from_logits``; ``nan_policy``: "raise", or "omit" leaves out rows that are no distribution, as ``n_nan``.
 
@@ -60,6 +66,7 @@ class UncertaintyAccumulator(Mergeable):
         if nan_policy not in NAN_POLICIES:
             raise ValueError(f"nan_policy is {nan_policy!r}; expected one of {', '.join(NAN_POLICIES)}")
         super().__init__({"from_logits": bool(from_logits), "nan_policy": nan_policy}, n_threads)
+        self._still = threading.Lock()  # held by who reads the state, or writes what is read
         self._forget()
 
     def _forget(self) -> None:
@@ -69,7 +76,7 @@ class UncertaintyAccumulator(Mergeable):
 
     def reset(self) -> Self:
         """Forget everything seen; returns self."""
-        with self._changing():
+        with self._changing(), self._still:
             self._forget()
         return self
 
@@ -88,8 +95,8 @@ class UncertaintyAccumulator(Mergeable):
         with ``weights`` (M,); an array of two axes, a list of rows or one path is one model (N, K). ``y_true`` (N,)
         integer labels, None for rows without any. ``out_of_distribution``: whether all rows are, or (N,) bools; such
         rows need no label, theirs are not looked at. ``dtype="bfloat16"``: scores are its bits in uint16. Raises
-        DataError, a ValueError, naming the argument, the place and the value, and TypeError for what is not numbers;
-        the state is then as it was before.
+        DataError, a ValueError, naming the argument, the place and the value, also for another number of classes than
+        before, and TypeError for what is not numbers; the state is then as it was before.
         """
         logits = self._settings["from_logits"]
         given = Members(members, dtype, from_logits=logits)
@@ -97,11 +104,10 @@ class UncertaintyAccumulator(Mergeable):
         kinds = PredictedKinds(y_true, found.prediction, out_of_distribution, given.n_classes)
         orders = kinds.ordered(self._n_threads)
         if orders.n_skipped and self._settings["nan_policy"] == "raise":
-            raise given.fault(kinds.first_left_out())
+            raise given.fault(kinds.first_left_out(), weights)
         columns = {name: getattr(found, name).reshape(-1) for name in MEASURES}
-        return self._take_rows(
-            {name: Column(name, values, values.dtype) for name, values in columns.items()}, orders, given.n_classes
-        )
+        measures = {name: Column(name, values, values.dtype) for name, values in columns.items()}
+        return self._take_rows("members", measures, orders, given.n_classes)
 
     def update_measures(
         self, uncertainty: Any, *, correct: Any = None, out_of_distribution: Any = False, n_classes: int | None = None
@@ -122,27 +128,39 @@ class UncertaintyAccumulator(Mergeable):
         reserved = sorted(columns.keys() & {"", *COUNTS})
         if reserved:
             raise ValueError(f"uncertainty has a measure {reserved[0]!r}, which is the name of a count, or none")
+        long = [name for name in columns if len(name) > LONGEST_NAME]
+        if long:
+            raise ValueError(
+                f"uncertainty has a measure {long[0]:.20}...; a name has at most {LONGEST_NAME} characters"
+            )
         if n_classes is not None and not _is_count(n_classes):
             raise ValueError(f"n_classes is {n_classes!r}; expected an integer from 1 to {MAX_CLASSES}")
         kinds = JudgedKinds(found, lead, correct, out_of_distribution)
         orders = kinds.ordered(self._n_threads)
         if orders.n_skipped and self._settings["nan_policy"] == "raise":
             raise kinds.fault(kinds.first_left_out())
-        return self._take_rows(columns, orders, None if n_classes is None else int(n_classes))
+        return self._take_rows("uncertainty", columns, orders, None if n_classes is None else int(n_classes))
 
-    def _take_rows(self, columns: dict[str, Column], orders: Orders, n_classes: int | None) -> Self:
+    def _take_rows(self, argument: str, columns: dict[str, Column], orders: Orders, n_classes: int | None) -> Self:
         if orders.n_rows == 0:
             return self
         names = in_order(columns)
         with self._changing():
-            self._check_like(names, n_classes, "rows")
+            problem = self._other_than(names, n_classes)
+            if problem:
+                raise DataError(argument, (), problem)
             self._check_room(orders.n_rows)
-            before = self._state if self._state.names else UncertaintyState.empty(names)
-            state, spare = before, self._spare
+            state = self._state if self._state.names else UncertaintyState.empty(names)
+            given = [columns[name] for name in names]
             if orders.n_rows > CHUNK:  # by several threads and calls, of which any may fail: beside what is there
-                state, spare = self._beside(before), before
-            added(state, [columns[name] for name in names], orders, self._n_threads)
-            self._state, self._spare, self._n_classes = state, spare, n_classes or self._n_classes
+                new = self._beside(state)
+                added(new, given, orders, self._n_threads)
+                with self._still:
+                    self._state, self._spare, self._n_classes = new, state, n_classes or self._n_classes
+            else:
+                with self._still:
+                    added(state, given, orders, self._n_threads)
+                    self._state, self._n_classes = state, n_classes or self._n_classes
         return self
 
     def _beside(self, state: UncertaintyState) -> UncertaintyState:
@@ -153,13 +171,14 @@ class UncertaintyAccumulator(Mergeable):
         spare.become(state)
         return spare
 
-    def _check_like(self, names: tuple[str, ...], n_classes: int | None, what: str) -> None:
-        """Raise ValueError for other measures or classes than those that were seen."""
+    def _other_than(self, names: tuple[str, ...], n_classes: int | None) -> str:
+        """What tells measures or classes from those that were seen, if anything does."""
         if self._state.names and names and self._state.names != names:
             ours, theirs = (", ".join(one) for one in (self._state.names, names))
-            raise ValueError(f"{what} have measures {theirs}; those seen so far have {ours}")
+            return f"has measures {theirs}; those seen so far have {ours}"
         if self._n_classes and n_classes and self._n_classes != n_classes:
-            raise ValueError(f"{what} have {n_classes} classes; those seen so far have {self._n_classes}")
+            return f"has {n_classes} classes; those seen so far have {self._n_classes}"
+        return ""
 
     def _check_room(self, n: int) -> None:
         if sum(self._state.totals) + n > MAX_COUNT:
@@ -168,9 +187,13 @@ class UncertaintyAccumulator(Mergeable):
     def merge(self, other: Self) -> Self:
         """Add what ``other`` has seen; returns self. Raises ValueError where settings, measures or classes differ."""
         self._check_same(other)
-        with self._changing():
+        with self._changing(), contextlib.ExitStack() as both:
+            for still in sorted({self._still, other._still}, key=id):  # in one order: no two wait for each other
+                both.enter_context(still)
             theirs = other._state
-            self._check_like(theirs.names, other._n_classes, "states")
+            problem = self._other_than(theirs.names, other._n_classes)
+            if problem:
+                raise ValueError(f"the other state {problem}")
             self._check_room(sum(theirs.totals))
             n_classes = other._n_classes or self._n_classes
             if not self._state.names:
@@ -191,9 +214,14 @@ class UncertaintyAccumulator(Mergeable):
         one side, too high. ``maximum`` is the largest value that the classes allow. For "all" rows and those "in",
         "out", "correct", "wrong" and "unlabelled": ``n``, ``mean``, ``variance`` (of the rows, not n - 1),
         ``standard_deviation``, ``min``, ``max``; ``at_limit``, the share of exactly 0, and ``near_limit``, up to 1e-3
-        of the maximum (or to the end of its cell, 1 % more at most): rows that the measure says are certain.
+        of the maximum (or to the end of its cell, 1 % more at most): rows that the measure says are certain. Means and
+        variances are exact and then rounded once, the latter where no value is below 1e-144 (squares are rounded to
+        multiples of 2^-1074); they are NaN where different values reach 2^511, whose squares no float64 holds.
         """
-        *totals, n_nan = self._state.totals
+        with self._still:
+            *totals, n_nan = self._state.totals
+            n_classes = self._n_classes or 0
+            measures = {name: self._view(name).report() for name in self._state.names}
         n_labelled = totals[CORRECT] + totals[WRONG]
         figures: dict[str, Any] = {
             "n": sum(totals),
@@ -203,10 +231,9 @@ class UncertaintyAccumulator(Mergeable):
             "n_wrong": totals[WRONG],
             "n_unlabelled": totals[UNLABELLED],
             "n_nan": n_nan,
-            "n_classes": self._n_classes or 0,
+            "n_classes": n_classes,
             "accuracy": totals[CORRECT] / n_labelled if n_labelled else float("nan"),
         }
-        measures = {name: self._view(name).report() for name in self._state.names}
         described = {name: f"Figures of {name.replace('_', ' ')}." for name in measures}
         return EvaluationReport({**figures, **measures}, {**COUNTS, **described})
 
@@ -218,7 +245,8 @@ class UncertaintyAccumulator(Mergeable):
 
     def histogram(self, name: str) -> UncertaintyHistogram:
         """The counts of one measure in its cells, by kind of row; "max_probability" is 1 - max p. Raises KeyError."""
-        return self._view(name).histogram()
+        with self._still:
+            return self._view(name).histogram()
 
     @property
     def is_empty(self) -> bool:
@@ -227,8 +255,9 @@ class UncertaintyAccumulator(Mergeable):
 
     def to_bytes(self) -> bytes:
         """The state, for :meth:`from_bytes` of this or any later version; equal states give equal bytes."""
-        settings = {**self._settings, "measures": list(self._state.names), "n_classes": self._n_classes}
-        return pack(type(self).__name__, settings, self._state.to_arrays())
+        with self._still:
+            settings = {**self._settings, "measures": list(self._state.names), "n_classes": self._n_classes}
+            return pack(type(self).__name__, settings, self._state.to_arrays())
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -247,11 +276,13 @@ class UncertaintyAccumulator(Mergeable):
 
     def _copy(self) -> Self:
         new = type(self)(**self._settings, n_threads=self._n_threads)
-        new._state, new._n_classes = self._state.copy(), self._n_classes
+        with self._still:
+            new._state, new._n_classes = self._state.copy(), self._n_classes
         return new
 
     def _n_rows(self) -> int:
-        return sum(self._state.totals[:-1])
+        with self._still:
+            return sum(self._state.totals[:-1])
 
     def plot(self, names: Any = None, axes: Any = None) -> Any:
         """Draw which share of each kind of rows lies at or below each value; returns the Axes. Needs matplotlib.
@@ -259,7 +290,7 @@ class UncertaintyAccumulator(Mergeable):
         ``names`` of measures, None for all; ``axes``, one for each.
         """
         # by name: the figures' layer lies above this one
-        return importlib.import_module("fastcal.report.uncertainty").draw(self, names, axes)
+        return importlib.import_module("fastcal.report.uncertainty").draw(self._copy(), names, axes)
 
 
 def _is_count(value: Any) -> bool:

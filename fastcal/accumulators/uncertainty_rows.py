@@ -15,6 +15,7 @@ from fastcal import kernels
 from .. import engine
 from ..arrays import MAX_ROWS, Array, Column, DataError, LabelColumn, array_of, array_or_bits, unmasked
 from ..dumps.members import open_scores
+from ..ensembles.members import is_path, weights_of
 from ..ordered.columns import score_column
 from ..rowwise import MAX_CLASSES
 from .uncertainty_adding import CHUNK, Orders, read_only
@@ -22,6 +23,8 @@ from .uncertainty_state import CORRECT, MEASURES, OUT, SKIPPED, UNLABELLED, WRON
 
 # How far a measure of an ensemble may lie outside its range and count as rounding: as probabilities in rows.
 TOLERANCE = 1e-4
+# Dataclasses of measures, all of them higher for more uncertain; there are others.
+OF_FASTCAL = ({"prediction", *MEASURES}, {"max", "entropy", "energy", "margin"})
 
 
 class Members:
@@ -30,10 +33,12 @@ class Members:
     def __init__(self, members: Any, dtype: str | None, *, from_logits: bool) -> None:
         self.dtype = dtype
         self.n_classes: int | None = None
-        if isinstance(members, str | Path):
+        if is_path(members):
             members = [members]
         elif isinstance(members, list | tuple) and members and _is_row(members[0]):
-            members = array_of("members", members)
+            # rows of bfloat16 one by one: no array holds these
+            rows = [_float32(row) if _is_bfloat(row) else row for row in members]
+            members = array_of("members", rows)
         self.given = members
         if isinstance(members, list | tuple):
             if members:
@@ -49,21 +54,22 @@ class Members:
     def _seen(self, members: Iterable[Any]) -> Iterator[Any]:
         """The members of an iterable, of which the first is looked at."""
         for member in members:
-            if self.n_classes is None:
+            if self.n_classes is None and not is_path(member):
                 self.n_classes = _classes_of(member, from_logits=False)
             yield member
 
-    def fault(self, row: int) -> DataError:
+    def fault(self, row: int, weights: Any) -> DataError:
         """What is wrong with a row that is no distribution: its first NaN or masked value, where that can be found."""
         hint = "nan_policy='omit' leaves such rows out"
         if isinstance(self.given, np.ndarray | list | tuple):
-            for m, member in enumerate(self.given):
-                if isinstance(member, str | Path):
-                    break
+            counted = np.ones(len(self.given)) if weights is None else weights_of(weights)
+            for m in np.flatnonzero(counted).tolist():
+                member = self.given[m]
+                if is_path(member):
+                    continue
                 given, bits = array_or_bits("members", member, self.dtype if _is_uint16(member) else None)
                 cells = given.reshape(-1, given.shape[-1])[row]
-                values = np.ascontiguousarray(np.ma.getdata(cells))
-                values = (values.view(np.uint16).astype(np.uint32) << 16).view(np.float32) if bits else values
+                values = _of_bits(np.ma.getdata(cells)) if bits else np.ma.getdata(cells)
                 nan = np.flatnonzero(np.isnan(values) | np.ma.getmaskarray(cells))
                 if nan.size:
                     place = tuple(int(i) for i in np.unravel_index(row, given.shape[:-1]))
@@ -72,7 +78,7 @@ class Members:
 
 
 def _classes_of(member: Any, *, from_logits: bool) -> int | None:
-    if isinstance(member, str | Path):
+    if is_path(member):
         with open_scores(Path(member), from_logits=from_logits, n_bytes=1 << 20) as scores:
             return int(scores.shape[-1])
     shape = _shape(member)
@@ -80,7 +86,7 @@ def _classes_of(member: Any, *, from_logits: bool) -> int | None:
 
 
 def _is_row(member: Any) -> bool:
-    return not isinstance(member, str | Path) and len(_shape(member)) == 1
+    return not is_path(member) and len(_shape(member)) == 1
 
 
 def _shape(member: Any) -> tuple[int, ...]:
@@ -94,20 +100,33 @@ def _is_uint16(member: Any) -> bool:
     return getattr(member, "dtype", None) == np.uint16
 
 
+def _is_bfloat(row: Any) -> bool:
+    return str(getattr(row, "dtype", "")) in ("bfloat16", "torch.bfloat16")
+
+
+def _float32(row: Any) -> Array:
+    return _of_bits(array_or_bits("members", row)[0])
+
+
+def _of_bits(bits: Array) -> Array:
+    """The numbers of bfloat16."""
+    return (np.ascontiguousarray(bits).view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+
+
 def columns_of(uncertainty: Any) -> tuple[list[Column], tuple[int, ...]]:
-    """The measures of a dataclass of arrays, or of a mapping: columns of as many rows; and the shape that they had."""
+    """Measures of an ensemble or of softmax, or a mapping: columns of as many rows; and the shape that they had."""
     lead: tuple[int, ...] = ()
-    if dataclasses.is_dataclass(uncertainty) and not isinstance(uncertainty, type):
-        fields = {field.name: getattr(uncertainty, field.name) for field in dataclasses.fields(uncertainty)}
-        fields.pop("prediction", None)
-        arrays = {name: np.asarray(values) for name, values in fields.items()}
-        lead = next(iter(arrays.values())).shape if arrays else ()
+    names = _fields(uncertainty)
+    if set(names) in OF_FASTCAL:
+        arrays = {name: np.asarray(getattr(uncertainty, name)) for name in names if name != "prediction"}
+        lead = next(iter(arrays.values())).shape
         measures: Mapping[Any, Any] = {name: values.reshape(-1) for name, values in arrays.items()}
     elif isinstance(uncertainty, Mapping):
         measures = uncertainty
     else:
         kind = type(uncertainty).__name__
-        raise TypeError(f"uncertainty is a {kind}; expected measures, or a mapping of their names to arrays (N,)")
+        hint = "of ensemble_uncertainty or softmax_uncertainty, or a mapping of names to arrays (N,)"
+        raise TypeError(f"uncertainty is a {kind}; expected measures {hint}")
     if not measures:
         raise ValueError("uncertainty holds no measure")
     odd = [name for name in measures if not isinstance(name, str)]
@@ -122,6 +141,13 @@ def columns_of(uncertainty: Any) -> tuple[list[Column], tuple[int, ...]]:
     if n_rows > MAX_ROWS:
         raise DataError("uncertainty", (), f"has {n_rows} rows; an update takes at most {MAX_ROWS}")
     return columns, lead or (n_rows,)
+
+
+def _fields(uncertainty: Any) -> list[str]:
+    """Names of what a dataclass holds."""
+    if not dataclasses.is_dataclass(uncertainty) or isinstance(uncertainty, type):
+        return []
+    return [field.name for field in dataclasses.fields(uncertainty)]
 
 
 def bools(argument: str, values: Any, lead: tuple[int, ...]) -> Array | bool:
@@ -219,6 +245,7 @@ class JudgedKinds(Kinds):
     def __init__(self, columns: list[Column], lead: tuple[int, ...], correct: Any, out_of_distribution: Any) -> None:
         super().__init__(len(columns[0].values), bools("out_of_distribution", out_of_distribution, lead))
         self.columns = columns
+        self.shape = lead
         self.correct = None if correct is None else bools("correct", correct, lead)
 
     def judged(self, start: int, stop: int, out: Array) -> Array:
@@ -234,6 +261,7 @@ class JudgedKinds(Kinds):
     def _left_out(self, start: int, stop: int) -> Array:
         """Rows in which a measure is NaN."""
         left = np.zeros(stop - start, bool)
+        faults: list[DataError] = []
         for column in self.columns:
             values = column.chunk(start, stop)
             nan = np.isnan(values)
@@ -244,10 +272,17 @@ class JudgedKinds(Kinds):
                 wrong = np.flatnonzero(~nan & ~((values >= -TOLERANCE) & (values <= most)))
                 if wrong.size:
                     expected = "it lies in [0, 1]" if is_share else "it is finite and never negative"
-                    raise DataError(column.argument, (start + int(wrong[0]),), f"is {values[wrong[0]]}; {expected}")
+                    place, value = self._place(start + int(wrong[0])), values[wrong[0]]
+                    faults.append(DataError(column.argument, place, f"is {value}; {expected}"))
+        if faults:
+            raise min(faults, key=lambda fault: fault.index)
         return left
 
     def fault(self, row: int) -> DataError:
         """Which measure of a row is NaN."""
         column = next(one for one in self.columns if np.isnan(one.chunk(row, row + 1)[0]))
-        return DataError(column.argument, (row,), "is nan; nan_policy='omit' leaves such rows out")
+        return DataError(column.argument, self._place(row), "is nan; nan_policy='omit' leaves such rows out")
+
+    def _place(self, row: int) -> tuple[int, ...]:
+        """Where a row stood in the shape that all had."""
+        return tuple(int(i) for i in np.unravel_index(row, self.shape))

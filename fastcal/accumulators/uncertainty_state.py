@@ -34,7 +34,7 @@ CORRECT, WRONG, UNLABELLED, OUT, SKIPPED = range(5)
 
 MAX_COUNT = 1 << 61  # rows of a state: as many again can be added
 EMPTY_BOUNDS = ((1 << 63) - 1, -(1 << 63))
-# Exponents of two at which cells end: the logarithm of 2^20 classes is below 16.
+# Exponents of two at which cells end: the logarithm of 8.8 million classes is 16, and entropies above it share a cell.
 HIGHEST, HIGHEST_SIGNED = 4, 20
 
 
@@ -212,9 +212,9 @@ class UncertaintyState:
         total, square = self.sums(measure, kind)
         size = max(-low, high)
         # the next float above that of a square, which may be rounded down
-        most = _units(math.nextafter(size * size, math.inf)) if size < kernels.uncertainty.BEYOND else 1 << 2098
+        most = math.nextafter(size * size, math.inf) if size < kernels.uncertainty.BEYOND else kernels.exact.LARGEST
         unsquared = size < 1e-150 or math.isinf(size) or not finite  # an infinite one says nothing of the others
-        sound = 0 <= square <= finite * most and (square > 0 or unsquared)
+        sound = 0 <= square <= finite * _units(float(most)) and (square > 0 or unsquared)
         beyond = kernels.exact.LARGEST  # of infinite ones, others are no larger than this
         least, largest = (_units(float(np.clip(value, -beyond, beyond))) * finite for value in (low, high))
         return sound and least <= total <= largest

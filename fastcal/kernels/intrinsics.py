@@ -105,6 +105,51 @@ def stream(typingctx, source, start, factor, target, place):
     return types.void(source, types.intp, source.dtype, target, types.intp), lower
 
 
+def plain_turn_tile(source: Any, start: Any, stride: Any, target: Any, place: Any, step: Any) -> None:
+    """Turn a square tile: ``LINE`` bytes of numbers at ``start``, and of each next ``stride`` further, as columns.
+
+    Column k goes to ``place + k step`` of ``target``. Both arrays are contiguous, of floats of one type. A tile is read
+    and written whole, whatever of it is wanted.
+    """
+    n = LINE // target.itemsize
+    flat = source.reshape(-1)
+    for i in range(n):
+        for k in range(n):
+            target[place + k * step + i] = flat[start + i * stride + k]
+
+
+@_lowered(plain_turn_tile)
+def turn_tile(typingctx, source, start, stride, target, place, step):
+    def lower(context, builder, signature, args):
+        n = LINE * 8 // source.dtype.bitwidth
+        aligned = source.dtype.bitwidth // 8
+        line = ir.VectorType(context.get_value_type(source.dtype), n)
+        lanes = ir.VectorType(ir.IntType(32), n)
+        from_ = context.make_array(signature.args[0])(context, builder, args[0]).data
+        into = context.make_array(signature.args[3])(context, builder, args[3]).data
+        rows = []
+        at = args[1]
+        for _ in range(n):
+            rows.append(builder.load(builder.bitcast(builder.gep(from_, [at]), line.as_pointer()), align=aligned))
+            at = builder.add(at, args[2])
+        half = n // 2
+        while half:  # exchange the off-diagonal quarters, then those of each quarter (Eklundh 1972)
+            for i in (i for i in range(n) if not i & half):
+                pair = rows[i], rows[i | half]
+                upper = [n + (k ^ half) if k & half else k for k in range(n)]
+                lower_ = [n + k if k & half else k ^ half for k in range(n)]
+                rows[i] = builder.shuffle_vector(*pair, ir.Constant(lanes, upper))
+                rows[i | half] = builder.shuffle_vector(*pair, ir.Constant(lanes, lower_))
+            half //= 2
+        at = args[4]
+        for row in rows:
+            builder.store(row, builder.bitcast(builder.gep(into, [at]), line.as_pointer()), align=aligned)
+            at = builder.add(at, args[5])
+        return context.get_dummy_value()
+
+    return types.void(source, *[types.intp] * 2, target, *[types.intp] * 2), lower
+
+
 def plain_prefetch(array: Any, place: Any) -> None:
     """Ask for the cache line of an element that will be read soon; it need not exist."""
 

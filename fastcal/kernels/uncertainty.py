@@ -8,7 +8,9 @@ merge by addition. Of a cell in which all numbers were equal that number is know
 Sums are exact, in the digits of exact.py, in whatever pieces they were added, and so are those of squares: the square
 of 53 bits has 106, in two floats. A block of numbers is cut into integers of 50 bits by adding and subtracting 1.5 2^52
 units, from those of its largest number down: two levels for most blocks, four at most. What is left then is added
-number by number. Blocks of float32 have squares of one float each, and others take a third cut.
+number by number. All of a number takes 2.4 to 2.9 ns on one thread where it was float32, whose square is one float, and
+2.9 to 3.5 ns where it was float64; 7 ns where numbers range over 30 decades, 13 over 120, which was 8 of all numbers
+from 2^10 up as long as units were fixed and squares rounded.
 """
 
 from __future__ import annotations
@@ -98,10 +100,13 @@ def _add_sum(numbers, n, is_cut, unit, limbs):
         for level in range(0, LEVELS, 2):
             if not _cut(numbers, n, unit + np.int64(LEVEL_BITS * level), limbs):
                 return
-    for i in range(n):
+    n_left = np.int64(0)
+    for i in range(n):  # without a branch for what is as random as what is left
         x = numbers[np.uintp(i)]
-        if np.isfinite(x):
-            add_from(x, limbs, np.uintp(0))
+        numbers[np.uintp(n_left)] = x
+        n_left += np.int64((abs(x) <= LARGEST) & (x != 0.0))
+    for i in range(n_left):
+        add_from(numbers[np.uintp(i)], limbs, np.uintp(0))
 
 
 @inner
@@ -182,7 +187,8 @@ def add(values, forms, places, starts, zero, top, counts, held, limbs, bounds, r
     ``forms`` (measures, 3): a measure is forms[0] + forms[1] value, and no less than forms[2]. State: ``counts``
     (measures, cells, KINDS), ``held`` (measures, cells), ``limbs`` (measures, KINDS, 2, N_LIMBS), ``bounds`` (measures,
     KINDS, 2), the least and the largest by their keys, ``rows`` (KINDS + 1,), of each kind and left out. The cell of 0
-    is at ``zero``, that of the largest numbers ``top`` further. Scratch: ``numbers``, ``squares``, ``rests``, ``cells`` (BLOCK,).
+    is at ``zero``, that of the largest numbers ``top`` further. Scratch (BLOCK,): ``numbers``, ``squares``, ``rests``,
+    ``cells``.
     """
     for kind in range(KINDS + 1):
         rows[kind] += starts[kind + 1] - starts[kind]

@@ -31,7 +31,7 @@ class Worker:
         self.arguments = kernel_arguments
         self.target = target
         self.is_wide = scores.n_classes > rows.NARROW
-        n_lines = 8 * rows.LANES if self.is_wide else (scores.n_classes + 8) * rows.BLOCK
+        n_lines = 8 * rows.LANES if self.is_wide else (scores.n_classes + 15) * rows.BLOCK
         self.lines = _with_view(rows.scratch(n_lines, scores.real))
         self.block = rows.empty_block(scores.real, wide=self.is_wide)
         self.allocate()

@@ -141,25 +141,24 @@ class SelectiveRanking:
         tied = np.dot(self.right / self.unit, self.wrong / self.unit)
         return float(tied / 2 / self.n / self.n)
 
-    def steps(self) -> tuple[Array, Array, Array]:
-        """From the highest confidence down: thresholds, and the shares of all rows kept, and kept and wrong."""
+    def steps(self) -> tuple[Array, Array, Array, Any]:
+        """From the highest confidence down: thresholds, rows kept, and kept and wrong (or their weights); and all."""
         threshold, right, wrong = self.ranking.steps()
         kept = right + wrong
-        total = kept[-1] if len(kept) else 1
-        return threshold, kept / total, wrong / total
+        return threshold, kept, wrong, kept[-1] if len(kept) else 1
 
     def risk_at(self, coverage: float) -> float:
         """The risk at the highest threshold that keeps at least such a share."""
-        _, kept, wrong = self.steps()
+        _, kept, wrong, total = self.steps()
         least = max(coverage - SLACK, coverage / 2)
-        at = min(int(np.searchsorted(kept, least)), len(kept) - 1)
+        at = min(int(np.searchsorted(kept / total, least)), len(kept) - 1)
         return float(wrong[at] / kept[at])
 
     def coverage_at(self, risk: float) -> float:
         """The largest share that a threshold keeps at no more than such a risk; 0 if none does."""
-        _, kept, wrong = self.steps()
+        _, kept, wrong, total = self.steps()
         allowed = np.flatnonzero(wrong <= risk * kept * (1 + SLACK))
-        return float(kept[allowed[-1]]) if allowed.size else 0.0
+        return float(kept[allowed[-1]] / total) if allowed.size else 0.0
 
 
 def _risks(right: Array, wrong: Array, unit: float, order: int) -> int:
