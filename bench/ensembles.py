@@ -1,27 +1,36 @@
 """Ensembles against what everyone writes with torch or scipy: from probabilities, from logits, narrow and wide rows.
 
-"three lines" are the mean, its entropy, the mean of the members' entropies and the difference, which is less than ours
-computes; "all seven" adds the prediction, its probability, the softmax variance and the variation ratio. Answers are
-asserted to be equal before anything is timed; both sides take all cores.
+"three lines" are the mean, its entropy, the mean of the members' entropies and the difference, with p log(p + epsilon)
+as nearly everyone writes it; "entr" is the same with torch.special.entr. Both are less than ours computes; "all seven"
+adds the prediction, its probability, the softmax variance and the variation ratio. Answers are asserted to be equal
+before anything is timed; both sides take all cores.
 """
 
 from __future__ import annotations
 
+import statistics
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peers_ensemble import scipy_three_lines, torch_all_seven, torch_three_lines
+from peers_ensemble import scipy_three_lines, torch_all_seven, torch_entr, torch_three_lines
 
 import fastcal as fc
 
 from .courses import Call
-from .machine import Bystanders  # noqa: F401
-from .order import Outcome, measure, shrunk
+from .machine import Figure
+from .machine import run as process
+from .memory import status
+from .order import Outcome, measure, shrunk, table_of_races
+from .race import elapsed
 
 PROBS, LOGITS = "float32 probabilities", "float32 logits"
-THREE, SEVEN, SCIPY = "torch, three lines", "torch, all seven", "scipy, three lines"
+FORMS = ("array", ".npy", ".npz", ".parquet")
+THREE, ENTR, SEVEN, SCIPY = "torch, three lines", "torch, entr", "torch, all seven", "scipy, three lines"
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,7 @@ def contenders(one: Trial) -> dict[str, Call]:
         scores -= scores.max(axis=-1, keepdims=True)
         np.exp(scores, out=scores)
         scores /= scores.sum(axis=-1, keepdims=True)
-    peers = {THREE: torch_three_lines, SEVEN: torch_all_seven}
+    peers = {THREE: torch_three_lines, ENTR: torch_entr, SEVEN: torch_all_seven}
     if SCIPY in one.at_least:
         peers[SCIPY] = scipy_three_lines
     calls: dict[str, Call] = {"fastcal": lambda: fc.ensemble_uncertainty(scores, from_logits=from_logits)}
@@ -82,3 +91,74 @@ def run(seconds: float, shrink: int = 1) -> Iterator[Outcome]:
     """Every trial; ``shrink`` divides the number of rows."""
     for one in shrunk(TRIALS, shrink):
         yield measure(one, contenders(one), seconds)
+
+
+def figures() -> list[Figure]:
+    """Peak memory beyond members and results, in processes of their own, and what an accumulator costs on top."""
+    found = [on_top()]
+    for form in FORMS:
+        what = f"extra memory of ensemble_uncertainty, 10 x 500,000 x 10, {form}"
+        if Path("/proc/self/clear_refs").exists():
+            found.append(Figure("ensembles", what, int(process("-m", "bench.ensembles", form)) / 1e6, "MB", 64))
+    return found
+
+
+def on_top() -> Figure:
+    """What an UncertaintyAccumulator takes beyond computing the measures, in turns with computing alone."""
+    rng = np.random.default_rng(0)
+    n, k = 500_000, 10
+    logits = 2 * rng.standard_normal((10, n, k), np.float32)
+    y, out = rng.integers(0, k, n), rng.random(n) < 0.1
+    accumulator = fc.UncertaintyAccumulator(from_logits=True).update(y, logits, out_of_distribution=out)
+
+    def one_round() -> float:
+        whole = elapsed(lambda: accumulator.update(y, logits, out_of_distribution=out))
+        return whole - elapsed(lambda: fc.ensemble_uncertainty(logits, from_logits=True))
+
+    one_round()
+    ns = statistics.median([one_round() for _ in range(11)]) / n * 1e9
+    return Figure("ensembles", "six measures into an UncertaintyAccumulator, beyond computing them", ns, "ns a row", 15)
+
+
+def as_markdown(outcomes: list[Outcome]) -> list[str]:
+    """A table for the README."""
+    return table_of_races("ensembles", outcomes)
+
+
+def main(form: str) -> None:
+    """Print the bytes that the measures take beyond members and results, of members in such a form."""
+    rng = np.random.default_rng(0)
+    probs = rng.random((10, 500_000, 10), np.float32)
+    probs /= probs.sum(-1, keepdims=True)
+    with tempfile.TemporaryDirectory() as folder:
+        members: Any = probs if form == "array" else written(probs, form, Path(folder))
+        few = probs[:, :1000] if form == "array" else written(probs[:, :1000], form, Path(folder) / "few")
+        if form != "array":
+            del probs
+        fc.ensemble_uncertainty(few)
+        Path("/proc/self/clear_refs").write_text("5")
+        before = status("VmRSS")
+        found = fc.ensemble_uncertainty(members)
+        print(status("VmHWM") - before - sum(getattr(found, place.name).nbytes for place in fields(found)))
+
+
+def written(probs: np.ndarray, form: str, folder: Path) -> list[Path]:
+    """Members as files, one each."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder.mkdir(exist_ok=True)
+    paths = [folder / f"{m}{form}" for m in range(len(probs))]
+    for path, member in zip(paths, probs, strict=True):
+        if form == ".npy":
+            np.save(path, member)
+        elif form == ".npz":
+            np.savez_compressed(path, probs=member)
+        else:
+            lists = pa.FixedSizeListArray.from_arrays(pa.array(member.ravel()), member.shape[1])
+            pq.write_table(pa.table({"probs": lists}), path)
+    return paths
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

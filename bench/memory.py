@@ -27,10 +27,10 @@ def of_softmax_summary() -> None:
     logits = np.ones((1_000_000, 1000), np.float32)
     fc.softmax_summary(logits[:1000])
     Path("/proc/self/clear_refs").write_text("5")
-    before = _status("VmRSS")
+    before = status("VmRSS")
     found = fc.softmax_summary(logits)
     results = sum(getattr(found, place.name).nbytes for place in fields(found))
-    print(_status("VmHWM") - before - results)
+    print(status("VmHWM") - before - results)
 
 
 def of_fit(name: str) -> None:
@@ -41,9 +41,9 @@ def of_fit(name: str) -> None:
     few = 100_000  # which takes several pieces, as many rows do
     fit(scores[:few], y[:few], None)
     Path("/proc/self/clear_refs").write_text("5")
-    before = _status("VmRSS")
+    before = status("VmRSS")
     fit(scores, y, None)
-    print(_status("VmHWM") - before)
+    print(status("VmHWM") - before)
 
 
 def main(name: str) -> None:
@@ -61,12 +61,12 @@ def main(name: str) -> None:
     use_all_cores()
     run(few)
     Path("/proc/self/clear_refs").write_text("5")
-    before = _status("VmRSS")
+    before = status("VmRSS")
     run(given)
-    print(_status("VmHWM") - before)
+    print(status("VmHWM") - before)
 
 
-def _status(name: str) -> int:
+def status(name: str) -> int:
     return int(re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 
 

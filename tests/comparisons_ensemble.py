@@ -10,7 +10,7 @@ import oracle_ensemble
 import peers
 from cases import Comparison
 from peers import Peer
-from peers_ensemble import scipy_three_lines, torch_all_seven, torch_three_lines
+from peers_ensemble import scipy_three_lines, torch_all_seven, torch_entr
 
 import fastcal as fc
 
@@ -83,7 +83,7 @@ ROWS = [
         partial(ours, fc.ensemble_uncertainty),
         uncertainty,
         {
-            **peers_of(torch_three_lines, ("torch",)),
+            **peers_of(torch_entr, ("torch",)),
             **peers_of(torch_all_seven, ("torch",)),
             **peers_of(scipy_three_lines, ("scipy",)),
         },

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 
 def torch_three_lines(members, from_logits):
-    """Mean, entropy of the mean, mean of entropies, and the difference, in place where nothing is lost by it."""
+    """Mean, entropy of the mean, mean of entropies, and the difference, as they are written: p log(p + epsilon)."""
     import torch
 
     given = torch.from_numpy(members)
     p = given.softmax(-1) if from_logits else given
     mean = p.mean(0)
-    predictive = torch.special.entr(mean).sum(-1)
+    predictive = -(mean * torch.log(mean + 1e-12)).sum(-1)
+    expected = -(p * torch.log(p + 1e-12)).sum(-1).mean(0)
+    mutual = predictive - expected
+    found = {"predictive_entropy": predictive, "expected_entropy": expected, "mutual_information": mutual}
+    return {name: values.numpy() for name, values in found.items()}
+
+
+def torch_entr(members, from_logits):
+    """The same by torch.special.entr, which few write and which takes no epsilon."""
+    import torch
+
+    given = torch.from_numpy(members)
+    p = given.softmax(-1) if from_logits else given
+    predictive = torch.special.entr(p.mean(0)).sum(-1)
     expected = torch.special.entr(p).sum(-1).mean(0)
     mutual = predictive - expected
     found = {"predictive_entropy": predictive, "expected_entropy": expected, "mutual_information": mutual}
