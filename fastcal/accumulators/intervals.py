@@ -22,8 +22,10 @@ CLEAR = 3.0
 
 def check_level(level: Any) -> None:
     """Raise ValueError for what is no level of confidence."""
-    if not (isinstance(level, int | float | np.number) and 0 < level < 1):
+    if not (isinstance(level, int | float | np.integer | np.floating) and 0 < level < 1):
         raise ValueError(f"level is {level!r}; expected a number between 0 and 1")
+    if (1 + float(level)) / 2 == 1:
+        raise ValueError(f"level is {level!r}; expected one less than 1 by 2.3e-16 or more")
 
 
 def deviation(weight: Array, weight2: Array, sum2: Array, square2: Array, mean: Array) -> Array:

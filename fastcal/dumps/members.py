@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,9 +38,13 @@ class _NumpyScores(ScoreFile):
         self.read = stream.read  # type: ignore[method-assign]
 
 
+# Of a batch from pyarrow there are about so many copies: decoded pages, the batch, scores, what its pool keeps.
+COPIES = 4
+
+
 class _ParquetScores(ScoreFile):
     def __init__(self, dump: ParquetDump, n_bytes: int) -> None:
-        self._batches = dump.scores(n_bytes)
+        self._batches = dump.scores(max(n_bytes // COPIES, 1))
         self._first = next(self._batches, np.empty((0, 1)))
         super().__init__(dump.name, (dump.n_rows, *self._first.shape[1:]), self._first.dtype)
 
@@ -78,14 +83,14 @@ def open_scores(path: Path, *, from_logits: bool, n_bytes: int) -> Iterator[Scor
             yield _NumpyScores(ArrayStream(file, str(path), size))
         elif suffix == ".npz":
             members = npz_members(path)
-            name = _named(members, from_logits=from_logits) or _only(
-                path, _tables(path, members), from_logits=from_logits
-            )
+            name = _named(members, from_logits=from_logits) or _table(path, members, from_logits=from_logits)
             file, size = stack.enter_context(members[name]())
             yield _NumpyScores(ArrayStream(file, f"{name} in {path}", size))
         else:
             columns = parquet_columns(path)
-            name = _named(columns, from_logits=from_logits) or _only(path, list_columns(path), from_logits=from_logits)
+            name = _named(columns, from_logits=from_logits) or _only(
+                path, list_columns(path), columns, from_logits=from_logits
+            )
             yield _ParquetScores(ParquetDump(path, Roles(**{ROLES[from_logits]: name})), n_bytes)
 
 
@@ -95,21 +100,29 @@ def _named(available: Collection[str], *, from_logits: bool) -> str | None:
     return names[0] if len(names) == 1 else None
 
 
-def _tables(path: Path, members: dict[str, contextlib.AbstractContextManager[object]]) -> list[str]:
-    """Names of an archive's arrays of two axes."""
-    found = []
+def _table(path: Path, members: dict[str, Any], *, from_logits: bool) -> str:
+    """An archive's only array of two axes."""
+    found, others = [], []
     for name, opened in members.items():
-        with opened() as (file, size), contextlib.suppress(DumpError):  # type: ignore[operator]
-            if len(ArrayStream(file, f"{name} in {path}", size).shape) == 2:
-                found.append(name)
-    return found
+        try:
+            with opened() as (file, size):
+                shape = ArrayStream(file, f"{name} in {path}", size).shape
+        except DumpError as error:
+            others.append(str(error))
+        else:
+            found += [name] if len(shape) == 2 else []
+            others += [] if len(shape) == 2 else [f"{name} has shape {shape}"]
+    return _only(path, found, members, others, from_logits=from_logits)
 
 
-def _only(path: Path, names: list[str], *, from_logits: bool) -> str:
-    other = ROLES[not from_logits]
-    if len(names) == 1 and names[0] not in KNOWN[other]:
-        return names[0]
+def _only(
+    path: Path, tables: list[str], names: Collection[str], problems: Sequence[str] = (), *, from_logits: bool
+) -> str:
+    """The only one of two axes; ``names`` are those of all arrays, ``problems`` why others are none of two axes."""
+    others = [name for name in KNOWN[ROLES[not from_logits]] if name in names or f"{name}_0" in names]
+    if len(tables) == 1 and tables[0] not in others:
+        return tables[0]
     known = " or ".join(repr(name) for name in KNOWN[ROLES[from_logits]])
-    found = f"{', '.join(sorted(names)[:8])}" if names else "none"
-    hint = f"; say from_logits={not from_logits}" if any(name in KNOWN[other] for name in names) else ""
+    found = ", ".join(sorted(tables)[:8]) or "; ".join(["none", *problems[:1]])
+    hint = f"; say from_logits={not from_logits}" if others else ""
     raise DumpError(f"{path} has no single array named {known}; of two axes it has {found}{hint}")

@@ -22,15 +22,17 @@ FEATURES = 1 << 24
 # Rows whose norms are beyond these are scaled before they are multiplied.
 PLAIN = {np.dtype(np.float32): (1e-30, 1e30), np.dtype(np.float64): (1e-200, 1e200)}
 ROUNDING = 1e-3  # of a cosine in half precision; beyond it, it is none
+MOST_CLASSES = 1 << 53  # that float64 counts
+NO_ANGLE = "only rows of norm 0 have no cosine"
 
 
 def activation_norm(features: Any, *, dtype: str | None = None, n_threads: int | None = None) -> Any:
     """||z||_2, the magnitude of each row of final-layer features; low where the filters find nothing that they know.
 
     ``features`` (..., H) to (...,), float64, or float32 for that and half floats (``dtype="bfloat16"`` for bits as
-    uint16); a number for a single row. Summed in float64 without overflow or underflow on the way. In the softmax it
-    does what 1 / temperature does (Pearce, Brintrup and Zhu 2021). Raises DataError, a ValueError, for values that are
-    not finite.
+    uint16); a number for a single row. Summed in float64 without overflow or underflow on the way; a norm that the
+    result's type cannot hold, above 3.4e38 in float32, is inf. In the softmax it does what 1 / temperature does
+    (Pearce, Brintrup and Zhu 2021). Raises DataError, a ValueError, for values that are not finite.
 
     >>> import fastcal as fc
     >>> fc.activation_norm([[3.0, 4.0], [0.0, 0.0], [0.0, 2e300]]).tolist()
@@ -40,7 +42,8 @@ def activation_norm(features: Any, *, dtype: str | None = None, n_threads: int |
     norms = np.empty(scores.n_rows)
     run(scores, _row_bytes(scores), lambda: _Norms(scores, norms), n_threads)
     _check(scores, norms)
-    return _shaped(scores, norms.astype(scores.real, copy=False))
+    with np.errstate(over="ignore", under="ignore"):
+        return _shaped(scores, norms.astype(scores.real, copy=False))
 
 
 def activation_familiarity(
@@ -49,11 +52,11 @@ def activation_familiarity(
     """max_i cos(angle between w_i and z) of each row of final-layer features: 1 along the weights of a class.
 
     ``features`` (..., H), ``class_weights`` (K, H) as the weight of torch's Linear; (...,), float64, or float32 where
-    neither is float64 or integer (``dtype="bfloat16"`` for features as bits in uint16); a number for a single row. NaN
-    for features of norm 0, which have no angle. Low where features come in combinations that the data has not (Pearce,
-    Brintrup and Zhu 2021). A matrix product by NumPy's BLAS, some rows at a time, so that N x K is never held; where
-    K H is above 16 384 the threads are those of BLAS, whatever ``n_threads`` says. Raises DataError,
-    a ValueError, for values that are not finite, weights of norm 0 and other shapes.
+    neither is float64 or integer (``dtype="bfloat16"`` for features, and weights if those are uint16 too, as its bits);
+    a number for a single row. NaN for features of norm 0, which have no angle. Low where features come in combinations
+    that the data has not (Pearce, Brintrup and Zhu 2021). A matrix product by NumPy's BLAS, some rows at a time, so
+    that N x K is never held; where K H is above 16 384 the threads are those of BLAS, whatever ``n_threads`` says.
+    Raises DataError, a ValueError, for values that are not finite, weights of norm 0 and other shapes.
 
     >>> import fastcal as fc
     >>> fc.activation_familiarity([[2.0, 0.0], [1.0, 1.0], [-3.0, 0.0]], [[1.0, 0.0], [0.0, 5.0]]).round(4).tolist()
@@ -61,6 +64,8 @@ def activation_familiarity(
     """
     engine.thread_count(n_threads)
     scores, weights = _features(features, dtype), _features(class_weights, None, "class_weights")
+    if dtype is not None and weights.given.dtype.kind == "u" and weights.given.itemsize == 2:
+        weights = _features(class_weights, dtype, "class_weights")
     if weights.given.ndim != 2 or 0 in weights.given.shape or weights.n_classes != scores.n_classes:
         problem = f"has shape {weights.given.shape}; expected (K, {scores.n_classes}), a row for each class"
         raise DataError("class_weights", (), problem)
@@ -101,8 +106,9 @@ def mental_model_confidence(norm: Any, familiarity: Any, n_classes: int) -> Any:
     >>> fc.mental_model_confidence([0.0, 2.0, 20.0], [1.0, 0.5, 1.0], 3).round(4).tolist()
     [0.3333, 0.787, 1.0]
     """
-    if isinstance(n_classes, bool) or not isinstance(n_classes, int | np.integer) or n_classes < 2:
-        raise ValueError(f"n_classes is {n_classes!r}; expected an integer of at least 2")
+    whole = isinstance(n_classes, int | np.integer) and not isinstance(n_classes, bool)
+    if not (whole and 2 <= n_classes <= MOST_CLASSES):
+        raise ValueError(f"n_classes is {n_classes!r:.40}; expected an integer of at least 2, and at most 2^53")
     lengths, cosines = _numbers("norm", norm), _numbers("familiarity", familiarity)
     try:
         shape = np.broadcast_shapes(lengths.shape, cosines.shape)
@@ -115,7 +121,7 @@ def mental_model_confidence(norm: Any, familiarity: Any, n_classes: int) -> Any:
     inside = np.broadcast_to(undefined, shape) & np.broadcast_to(lengths == 0, shape)
     fine = (abs(cosines) <= 1 + ROUNDING) | undefined
     _all("familiarity", cosines, fine, "cosines lie in [-1, 1]")
-    _all("familiarity", np.broadcast_to(cosines, shape), ~np.broadcast_to(undefined, shape) | inside, "no cosine")
+    _all("familiarity", np.broadcast_to(cosines, shape), ~np.broadcast_to(undefined, shape) | inside, NO_ANGLE)
     others = int(n_classes) - 1
     cosine = np.where(undefined, 0.0, np.clip(cosines.astype(np.float64), -1.0, 1.0))
     with np.errstate(over="ignore"):  # to a confidence of 0

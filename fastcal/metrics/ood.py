@@ -23,7 +23,7 @@ from ..ordered.ranking import Ranking
 from ..rowwise import divisor, row_scores, run
 from .activations import activation_familiarity, activation_norm, mental_model_confidence
 from .ood_intervals import intervals
-from .saturation import Saturation, no_distribution
+from .saturation import Saturation, least_sum, no_distribution
 
 __all__ = [
     "OodMetrics",
@@ -84,9 +84,11 @@ def ood_metrics(
     ``intervals`` at ``level`` (of confidence, 0.95). AUROC: DeLong, DeLong and Clarke-Pearson 1988, on the logit scale.
     The others need resamples of the counts of either set, ``n_resamples`` of them, and are None with 0: both AUPR are
     normal on the logit scale with the resamples' standard error, the detection error on that of logarithms after its
-    bias is taken off; fpr95 has the quantiles of draws of the threshold and of the share above it. Sets that a
-    threshold tells apart without an error have conservative bounds instead. ``random_state`` seeds all of it. Rows that
-    depend on each other, such as frames of one video, have wider intervals than these.
+    bias is taken off; fpr95 has the quantiles of draws of the threshold and of the share above it. Where all resamples
+    would say the same, bounds on the conservative side stand instead: for sets that a threshold tells apart without an
+    error, either way round, and for rows of a single score. Other sets have NaN if one of them is a single row.
+    ``random_state`` seeds all of it. Rows that depend on each other, such as frames of one video, have wider intervals
+    than these.
 
     Raises DataError, a ValueError, for values that are not finite, other shapes and empty sets; ValueError for options.
 
@@ -212,7 +214,7 @@ def _beyond(
     uncertainty_in: Any, uncertainty: Any, epsilon: float, n_threads: int | None, *, above: bool, empty: bool = True
 ) -> Array:
     """Rows strictly above (or below) a share of more than 1 - epsilon of the others."""
-    if not (isinstance(epsilon, int | float | np.number) and 0 <= epsilon <= 1):
+    if not (isinstance(epsilon, int | float | np.integer | np.floating) and 0 <= epsilon <= 1):
         raise ValueError(f"epsilon is {epsilon!r}; expected a number from 0 to 1")
     inside = _finite_column("uncertainty_in", uncertainty_in)
     given = _finite_column("uncertainty", uncertainty, empty=empty)
@@ -247,7 +249,8 @@ def softmax_saturation(
     """The share of rows whose softmax is saturated: 1 - max_k p_k <= ``epsilon``, p = softmax(logits / temperature).
 
     From the logits, as r / (1 + r) with r = sum of exp((z_k - max z) / T) over all k but the maximum: an epsilon of
-    1e-12 works in float32, too, where 1 - p is 0 from 6e-8 down. Saturation is where the softmax is so high that
+    1e-12 works in float32, too, where 1 - p is 0 from 6e-8 down; one below (K - 1) 2e-52 counts as that there and in
+    half floats, whose sums have no smaller terms. Saturation is where the softmax is so high that
     out-of-distribution rows and those of the distribution have like confidences (after Pearce et al. 2021; the formula
     is ours). A share near 1 on in-distribution rows says that U_max and the entropy have few digits left to rank rows
     by; on out-of-distribution rows, that no threshold on them will find these.
@@ -260,7 +263,7 @@ def softmax_saturation(
     >>> fc.softmax_saturation([[10.0, 0.0], [1.0, 0.0]]), fc.softmax_saturation([[30.0, 0.0]], epsilon=1e-12)
     (0.5, 1.0)
     """
-    if not (isinstance(epsilon, int | float | np.number) and 0 < epsilon < 1):
+    if not (isinstance(epsilon, int | float | np.integer | np.floating) and 0 < epsilon < 1):
         raise ValueError(f"epsilon is {epsilon!r}; expected a number between 0 and 1")
     scores = row_scores("logits", logits, -1, dtype)
     if scores.given.ndim == 0:
@@ -269,6 +272,7 @@ def softmax_saturation(
     if scores.n_rows == 0:
         raise DataError("logits", (), "is empty")
     divided, limit = divisor(temperature, scores.real), float(epsilon) / (1 - float(epsilon))
+    limit = max(limit, least_sum(scores))
     row_bytes = scores.n_classes * scores.taken_as.itemsize + 8
     workers = run(scores, row_bytes, lambda: Saturation(scores, divided, limit), n_threads)
     faulty = [worker.bad for worker in workers if worker.bad is not None]

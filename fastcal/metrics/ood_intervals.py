@@ -27,7 +27,9 @@ NEVER = (math.nan, math.nan)
 def intervals(
     ranking: Ranking, figures: dict[str, float], level: float, n_resamples: int, seed: int, n_threads: int | None
 ) -> dict[str, Interval | None]:
-    """(low, high) by figure: None for those that no resamples were made for, NaN where a set has a single row.
+    """(low, high) by figure: None for those that no resamples were made for, NaN where a set of a single row overlaps.
+
+    Sets that are apart, either way round, or of one score have bounds: all resamples say the same of them.
 
     Coverage at 95 % in 400 simulations each of 14 pairs of normals (0 to 4 standard deviations apart, sets of 50 to
     10 000 rows, also 1 to 20): AUROC 91 to 98 %, both AUPR 91 to 98 %, fpr95 95 to 98 % (87 % with 20 in-distribution
@@ -37,21 +39,47 @@ def intervals(
     n_in, n_out = int(ranking.n_positive), int(ranking.n_negative)
     if figures["detection_error"] == 0:
         return apart(n_in, n_out, level, n_resamples > 0)
-    if min(n_in, n_out) < 2:
+    one_score = len(ranking.negatives) == 1
+    if min(n_in, n_out) < 2 and not (one_score or figures["auroc"] == 0):
         return {name: NEVER if name == "auroc" or n_resamples else None for name in FIGURES}
     z = NormalDist().inv_cdf((1 + level) / 2)
+    most = most_errors(n_in, n_out, level)
     found: dict[str, Interval | None] = dict.fromkeys(FIGURES)
-    worst = figures["auroc"] == 0
-    found["auroc"] = (
-        (0.0, most_errors(n_in, n_out, level)) if worst else on_logits(figures["auroc"], ranking.auroc_error(), z)
-    )
-    if n_resamples:
-        values = resampled(ranking, n_resamples, seed, n_threads)
-        for name in ("aupr_in", "aupr_out"):
-            found[name] = on_logits(figures[name], float(values[name].std(ddof=1)), z)
-        found["detection_error"] = on_logarithms(figures["detection_error"], values["detection_error"], z)
-        found["fpr95"] = quantiles(figures["fpr95"], draws_of_fpr(ranking, n_resamples, seed), level)
+    if one_score:
+        found["auroc"] = (1 - most) ** 2 / 2, 1 - (1 - most) ** 2 / 2
+    elif figures["auroc"] == 0:
+        found["auroc"] = 0.0, most
+    else:
+        found["auroc"] = on_logits(figures["auroc"], ranking.auroc_error(), z)
+    if not n_resamples:
+        return found
+    found["fpr95"] = quantiles(figures["fpr95"], draws_of_fpr(ranking, n_resamples, seed), level)
+    if np.flatnonzero(ranking.positives)[-1] <= np.flatnonzero(ranking.negatives)[0]:
+        found["aupr_in"] = never_above(figures["aupr_in"], n_out / n_in, most, one_score)
+        found["aupr_out"] = never_above(figures["aupr_out"], n_in / n_out, most, one_score)
+        found["detection_error"] = (1 - most) / 2, 0.5
+        return found
+    values = resampled(ranking, n_resamples, seed, n_threads)
+    for name in ("aupr_in", "aupr_out"):
+        found[name] = on_logits(figures[name], float(values[name].std(ddof=1)), z)
+    found["detection_error"] = on_logarithms(figures["detection_error"], values["detection_error"], z)
     return found
+
+
+def never_above(estimate: float, odds: float, most: float, one_score: bool) -> Interval:
+    """Bounds of average precision where no positive is above any negative, ``odds`` negatives each.
+
+    At most a share of ``most`` of the positives is truly above the score between the sets, and of the negatives below
+    it. The least is that of sets the wrong way round; of a single score, that of as few positives there as can be.
+    """
+    few = 1 - most
+    low = max(reversed_precision(odds), few * few / (few + odds) if one_score else 0.0)
+    return min(low, estimate), max(most + few / (1 + odds * few), estimate)
+
+
+def reversed_precision(odds: float) -> float:
+    """The area under precision by recall r, r / (r + odds), where all negatives are above all positives."""
+    return max(1 - odds * math.log1p(1 / odds), 0.0)
 
 
 def on_logits(estimate: float, error: float, z: float) -> Interval:
@@ -94,13 +122,12 @@ def apart(n_in: int, n_out: int, level: float, all_of_them: bool) -> dict[str, I
 
     def least(n_positive: int, n_negative: int) -> float:
         """Average precision with false positives above all others; positives missed below all would cost less."""
-        odds = n_negative / n_positive * most
-        return 1 - odds * math.log1p(1 / odds)
+        return reversed_precision(n_negative / n_positive * most)
 
     found: dict[str, Interval | None] = {
         "auroc": (1 - most, 1.0),
-        "aupr_in": (max(least(n_in, n_out), 0.0), 1.0),
-        "aupr_out": (max(least(n_out, n_in), 0.0), 1.0),
+        "aupr_in": (least(n_in, n_out), 1.0),
+        "aupr_out": (least(n_out, n_in), 1.0),
         "fpr95": (0.0, most),
         "detection_error": (0.0, most / 2),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,14 @@ class Saturation(Sums):
         if wrong.size and self.bad is None:
             self.bad = box[0].start + int(wrong[0])
         self.n_saturated += int(np.count_nonzero(rest <= self.target))
+
+
+def least_sum(scores: RowScores) -> float:
+    """The most that classes of probability 0 sum to: e^d is that of the lowest d which kernels tell from others.
+
+    Few classes are counted up to twice, lanes without a class among them.
+    """
+    return 2.1 * (scores.n_classes - 1) * math.exp(kernels.elementary.LOWEST[scores.real.type])
 
 
 def no_distribution(scores: RowScores, row: int) -> DataError:
