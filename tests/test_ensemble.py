@@ -91,6 +91,19 @@ def test_digits_of_many_members_and_of_many_classes():
             assert_close(found, oracle.uncertainty(exact), 1e-6)
 
 
+@needs_long_double
+@pytest.mark.skipif(not JIT, reason="many rows")
+@pytest.mark.parametrize("form", [np.asarray, iter])
+@pytest.mark.parametrize("n_classes", [10, 100])
+def test_digits_where_the_first_member_hardly_counts(n_classes, form):
+    """It is what others deviate from; where it is near 1, a mean of deviations has few digits left, or is below 0."""
+    for first, scale in itertools.product((1e-6, 1e-3, 1.0), (5.0, 20.0)):
+        weights = [first, *[1.0] * 63]
+        members = probs_of(64, 60, n_classes, dtype=np.float32, scale=scale, seed=5)
+        found = fc.ensemble_uncertainty(form(members), weights=weights)
+        assert_close(found, oracle.uncertainty(members.astype(LONG), weights), 1e-6)
+
+
 @pytest.mark.parametrize("n_classes", [2, 5, 50])
 def test_digits_against_mpmath(n_classes):
     members = probs_of(3, 4, n_classes)
@@ -187,7 +200,7 @@ def test_rows_that_are_no_distribution(n_classes):
 @pytest.mark.parametrize("from_logits", [False, True])
 def test_blocks_of_rows_and_members_apart(from_logits):
     """A whole block and a part of one; states in turns, of their own, and of all rows; narrow rows and wide ones."""
-    for shape in ((2, 67, 3), (2, 3, 50)):
+    for shape in ((2, 67, 3), (2, 67, 5), (2, 3, 50)):
         scores = (logits_of if from_logits else probs_of)(*shape)
         expected = fc.ensemble_uncertainty(scores, from_logits=from_logits)
         assert_close(expected, oracle.uncertainty(oracle.distributions(scores) if from_logits else scores), 1e-12)

@@ -15,8 +15,8 @@ from fastcal import engine
 from fastcal.ensembles import workers
 
 KINDS = ["kl", "js"]
-WIDTHS = [1, 2, 3, 10, 48, 49, 100] if JIT else [3, 49]
-BOUND = {np.float32: 2e-6, np.float64: 1e-12}
+WIDTHS = [1, 2, 3, 10, 48, 49, 65, 100] if JIT else [3, 49]
+BOUND = {np.float32: 1e-6, np.float64: 1e-12}
 
 
 def assert_close(found, expected, dtype):
@@ -62,6 +62,47 @@ def test_impossible_classes(n_classes):
     certain[0, 0, 0] = np.inf
     assert fc.ensemble_disagreement(certain, from_logits=True)[0] == np.inf
     assert fc.ensemble_disagreement(certain[[0, 0]], from_logits=True)[0] == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("least", [1.0, 1e-9, 1e-16, 1e-50])
+def test_the_weight_of_the_only_pair_is_1(least, dtype, kind):
+    """However small the product of its weights, which is none in float32."""
+    members = probs_of(2, 3, 3, dtype)
+    expected = fc.ensemble_disagreement(members, kind=kind)
+    for weights in ([1, least], [least, 1], [least, least]):
+        found = fc.ensemble_disagreement(members, kind=kind, weights=weights)
+        np.testing.assert_allclose(found, expected, rtol=4 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_weights_of_unlike_size(dtype):
+    members = probs_of(4, 5, 6, dtype)
+    for weights in ([1, 1e-9, 1e-8, 1e-30], [1e-9, 1, 1, 1e-12]):
+        for kind in KINDS:
+            found = fc.ensemble_disagreement(members, kind=kind, weights=weights)
+            assert_close(found, oracle.disagreement(members.astype(LONG), kind, weights), dtype)
+
+
+@pytest.mark.parametrize("n_classes", [4, 52])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_jensen_shannon_is_at_most_log_2(dtype, n_classes):
+    rng = np.random.default_rng(0)
+    for n_members in (2, 3, 4):
+        hot = np.eye(n_classes, dtype=dtype)[:n_members, None]
+        for _ in range(40 if JIT else 2):
+            found = fc.ensemble_disagreement(hot, kind="js", weights=rng.random(n_members) + 1e-9)
+            assert 0.693147 < found[0] <= dtype(np.log(2))
+
+
+@pytest.mark.parametrize(("dtype", "far"), [(np.float64, 1e300), (np.float32, 1e35)])
+@pytest.mark.parametrize("n_classes", [2, 50])
+def test_logits_far_apart(n_classes, dtype, far):
+    """Their divergence is finite, and as far."""
+    logits = np.full((2, 1, n_classes), -np.inf, dtype)
+    logits[:, 0, :2] = [[0, -far], [0, 0]]
+    assert fc.ensemble_disagreement(logits, from_logits=True)[0] == pytest.approx(far / 4, rel=1e-6)
 
 
 @pytest.mark.parametrize("n_classes", [2, 60])

@@ -48,7 +48,7 @@ def parquet(path, scores, name, *, columns=None):
     import pyarrow.parquet as pq
 
     lists = pa.FixedSizeListArray.from_arrays(pa.array(scores.ravel()), scores.shape[1])
-    pq.write_table(pa.table({"labels": LABELS[: len(scores)], **(columns or {name: lists})}), path, row_group_size=70)
+    pq.write_table(pa.table({"labels": np.arange(len(scores)), **(columns or {name: lists})}), path, row_group_size=70)
     return path
 
 
@@ -103,6 +103,64 @@ def test_precision_axes_and_bits_of_files(tmp_path):
     files[1] = npy(tmp_path / "wrong", images[1], "")
     with pytest.raises(fc.DataError, match=r"members\[1, 13, 1, 2, 4\] is 1.5"):
         fc.ensemble_uncertainty(files)
+
+
+class Meanwhile:
+    """An array that is looked at while members are opened; another process writes a file anew just then."""
+
+    def __init__(self, values, write):
+        self.values, self.write = values, write
+
+    def __array__(self, dtype=None, copy=None):
+        self.write()
+        return self.values
+
+
+CHANGED = {
+    "an axis": np.full((200, 3, 5), 0.2, np.float32),
+    "more classes": np.full((200, 1000), 1e-3, np.float32),
+    "fewer classes": np.full((200, 2), 0.5, np.float32),
+    "more rows": np.full((201, 5), 0.2, np.float32),
+    "fewer rows": PROBS[0, :7],
+    "another precision": PROBS[0].astype(float),
+}
+
+
+@pytest.mark.parametrize("case", CHANGED)
+@pytest.mark.parametrize("write", [npy, npz, parquet_lists])
+def test_a_file_that_changes_while_it_is_read(tmp_path, case, write):
+    """Room for its rows was made by its first header."""
+    changed = CHANGED[case]
+    if write is parquet_lists:
+        pytest.importorskip("pyarrow")
+        changed = changed.reshape(len(changed), -1)
+        if case == "another precision":
+            pytest.skip("the writer of lists has one")
+    file = write(tmp_path / "a", PROBS[0], "probs")
+    members = [file, Meanwhile(PROBS[1], lambda: write(tmp_path / "a", changed, "probs"))]
+    for measure in (fc.ensemble_uncertainty, fc.ensemble_disagreement):
+        write(tmp_path / "a", PROBS[0], "probs")
+        with pytest.raises(DumpError, match=r"a\.(npy|npz|pq) changed while it was read: float"):
+            measure(members)
+
+
+@pytest.mark.parametrize("form", ["wider rows", "fewer rows"])
+def test_rows_of_a_file_that_are_not_as_its_header_said(tmp_path, form, monkeypatch):
+    files = [npy(tmp_path / str(m), one, "") for m, one in enumerate(PROBS)]
+    given = {"wider rows": np.full((200, 6), 0.1, np.float32), "fewer rows": PROBS[0, :9]}[form]
+    monkeypatch.setattr("fastcal.dumps.npy.ArrayStream.read", lambda *_: given)
+    with pytest.raises(DumpError, match=r"0\.npy changed while it was read"):
+        fc.ensemble_uncertainty(files)
+
+
+def test_members_of_weight_0_have_no_say_in_the_precision(tmp_path):
+    wide, narrow = npy(tmp_path / "a", PROBS[0].astype(float), ""), npy(tmp_path / "b", PROBS[1], "")
+    found = fc.ensemble_uncertainty([wide, narrow], weights=[0, 1])
+    assert found.max_probability.dtype == np.float32
+    assert_same_bits(found, fc.ensemble_uncertainty([PROBS[0].astype(float), PROBS[1]], weights=[0, 1]))
+    assert fc.ensemble_disagreement([wide, narrow], weights=[0, 1]).dtype == np.float32
+    counted, _ = doors.opened([wide, narrow, PROBS[2]], False, None).weighted(np.array([0.0, 1.0, 1.0]))
+    assert counted.row_bytes == 2 * 5 * 4
 
 
 def test_no_rows(tmp_path):
@@ -169,7 +227,7 @@ HOSTILE = {
     "no Parquet": (lambda folder: of_bytes(b"PAR1")(folder).rename(folder / "a.parquet"), "is no Parquet file"),
     "two tables": (of_npz(a=PROBS[0], b=PROBS[1]), "has no single array named 'probs' or .*; of two axes it has a, b"),
     "no table": (of_npz(labels=LABELS), "of two axes it has none"),
-    "logits": (of_npz(logits=LOGITS[0]), "of two axes it has logits; say from_logits=True"),
+    "logits": (of_npz(logits=LOGITS[0]), "of two axes it has logits.*say from_logits=True"),
     "rows of unequal length": (ragged, "has rows of"),
     "rows of two lengths": (two_widths, "has rows of"),
 }

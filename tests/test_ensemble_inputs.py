@@ -11,6 +11,7 @@ from test_ensemble import MEASURES, NAMES, assert_same_bits, logits_of, probs_of
 
 import fastcal as fc
 from fastcal import engine
+from fastcal.ensembles import members as doors
 from fastcal.ensembles import workers
 
 WIDTHS = [3, 60]
@@ -186,6 +187,39 @@ def test_masked_values_make_a_row_none():
 
 
 # Weights
+
+
+@pytest.mark.parametrize("n_classes", [5, 60])
+@pytest.mark.parametrize("from_logits", [False, True])
+def test_members_of_unlike_precision(n_classes, from_logits):
+    """Whole blocks among them, of lines of another precision than the scores."""
+    members = (logits_of if from_logits else probs_of)(3, 200, n_classes)
+    for dtypes in ((np.float64, np.float32, np.float16), (np.float32, np.float64, np.float32)):
+        mixed = [one.astype(dtype) for one, dtype in zip(members, dtypes, strict=True)]
+        expected = fc.ensemble_uncertainty(np.array([one.astype(float) for one in mixed]), from_logits=from_logits)
+        assert_same_bits(fc.ensemble_uncertainty(mixed, from_logits=from_logits), expected)
+        for kind in ("kl", "js"):
+            options = {"kind": kind, "from_logits": from_logits}
+            np.testing.assert_array_equal(
+                fc.ensemble_disagreement(mixed, **options),
+                fc.ensemble_disagreement([one.astype(float) for one in mixed], **options),
+            )
+
+
+@pytest.mark.parametrize("n_classes", [2, 70])
+@pytest.mark.parametrize("shape", [(2, 6, 0), (2, 3, 1), (2, 6, 1)])
+def test_kernels_get_the_rows_that_there_is_room_for(shape, n_classes):
+    """They look at no bounds: the last lock, whatever the doors have let in."""
+    m, n, more = shape
+    rows = np.full((m, n, n_classes + more), 0.5, np.float32)
+    worker = workers.Worker(n_classes, rows.dtype, False)
+    columns = workers.new_columns(6, rows.dtype)
+    with pytest.raises(fc.DataError, match=rf"members has rows \({n}, {n_classes + more}\) where \(7, {n_classes}\)"):
+        worker.flat(rows, (0, 7))
+    extremes = workers.Extremes(doors.member_scores(rows[0], 0, None))
+    form = np.ones(2, np.float32), 2.0, worker.states(1), extremes, columns
+    with pytest.raises(fc.DataError, match="members has rows"):
+        worker.add(rows, (1, 7), *form, opens=True, closes=True)
 
 
 @pytest.mark.usefixtures("chunks")

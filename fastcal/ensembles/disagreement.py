@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from .. import engine, memory
 from ..arrays import Array
 from . import members as doors
@@ -58,10 +60,11 @@ class _Pairs:
     def __init__(self, given: Members, js: bool, from_logits: bool, weights: Array, values: Array) -> None:
         real = values.dtype
         self.given, self.values = given, values
-        self.weights = weights.astype(real)
-        pairs = (weights.sum() ** 2 - (weights**2).sum()) / 2 if len(weights) > 1 else 0.0
+        # In float64 until each pair's share is known: in float32 a weight of 1e-50 would be none.
+        self.weights = weights
+        pairs = (weights[1:] * np.cumsum(weights)[:-1]).sum()
         self.options = from_logits, js
-        self.of_pairs = real.type(pairs if js else 2 * pairs)
+        self.of_pairs = np.float64(pairs if js else 2 * pairs)
         self.scratch = Scratch(given.n_classes, real)
         pair_kernels = kernels.ensemble_pairs
         self.kernel = pair_kernels.wide if self.scratch.is_wide else pair_kernels.narrow
@@ -69,9 +72,9 @@ class _Pairs:
         self.states = self.new_states(1)
 
     def new_states(self, n: int) -> tuple[Array, Array]:
-        """Two lines a class of each member, a number a member, and one more."""
+        """Two lines a class of each member, two lines of numbers a member, and a number a row."""
         m = len(self.weights)
-        return self.scratch.arrays(n, 2 * m * self.scratch.lines.size, (m + 1) * self.scratch.stride)
+        return self.scratch.arrays(n, 2 * m * self.scratch.size, self.scratch.stride + 2 * m * self.scratch.width)
 
     def __call__(self, start: int, stop: int) -> None:
         """Work on a chunk."""
@@ -97,4 +100,4 @@ class _Pairs:
         """Take rows of members from the m-th on."""
         form = *self.options, m, self.weights, self.of_pairs, closes, self.scratch.lowest
         scratch = self.scratch.lines, self.scratch.lanes, *self.states, extremes.seen
-        self.kernel(members.reshape(-1), *members.shape, *rows, *form, *scratch, values)
+        self.kernel(*self.scratch.flat(members, rows), *form, *scratch, values)

@@ -56,7 +56,7 @@ def measured(
 
 def _of_part(given: Members, from_logits: bool, weights: Array, columns: list[Array], n_threads: int | None) -> None:
     kind: type[Whole] = Apart if given.whole is None else Whole
-    rows = rows_per_chunk(given, 3 * given.n_classes * columns[1].itemsize)
+    rows = rows_per_chunk(given, 4 * given.n_classes * columns[1].itemsize)
     made = partial(kind, given, from_logits, weights, columns)
     workers = engine.run(given.n_rows, given.row_bytes, rows, made, n_threads)
     raise_first([worker.fault for worker in workers])

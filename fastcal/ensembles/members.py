@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import WEIGHTS, Array, DataError, array_of, array_or_bits, probability_problem, unmasked, weighable
+from ..dumps.batches import DumpError
 from ..dumps.members import open_scores
 from ..rowwise import FLOATS, RowScores, row_scores
 
@@ -50,7 +51,7 @@ class Members:
     @property
     def real(self) -> np.dtype[Any]:
         """The highest precision of all members, in which kernels compute."""
-        return max((one.real for one in self.scores), key=lambda dtype: dtype.itemsize)
+        return highest(self.scores)
 
     @property
     def row_bytes(self) -> int:
@@ -76,15 +77,42 @@ class Members:
 
 
 @dataclass(frozen=True)
+class MemberFile:
+    """What a file's header has said."""
+
+    path: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @contextlib.contextmanager
+    def open(self, *, from_logits: bool, n_bytes: int) -> Iterator[Callable[[int], Array]]:
+        """What reads the next n rows; raises DumpError where the file is another one by now."""
+        with open_scores(self.path, from_logits=from_logits, n_bytes=n_bytes) as file:
+
+            def read(n: int) -> Array:
+                rows = file.read(n)
+                self.check((len(rows), *rows.shape[1:]), (n, *self.shape[1:]), rows.dtype)
+                return rows
+
+            self.check(file.shape, self.shape, file.dtype)
+            yield read
+
+    def check(self, shape: tuple[int, ...], expected: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        """Raise DumpError for rows that are not those which the header announced: room is made by it."""
+        if (shape, dtype) != (expected, self.dtype):
+            raise DumpError(
+                f"{self.path} changed while it was read: {dtype} of shape {shape}, not {self.dtype} of {expected}"
+            )
+
+
+@dataclass(frozen=True)
 class MemberFiles:
     """Members of which at least one is a file; the others are arrays."""
 
-    given: list[Any]  # paths, and the scores of arrays
+    given: list[MemberFile | RowScores]
+    heads: list[RowScores]  # no rows of each, which say how kernels take them
     numbers: list[int]
     lead: tuple[int, ...]
-    n_classes: int
-    real: np.dtype[Any]
-    row_bytes: int  # of a row of the first axis, all members
     from_logits: bool
     dtype: str | None  # what uint16 are
 
@@ -93,10 +121,21 @@ class MemberFiles:
         """Rows."""
         return math.prod(self.lead)
 
+    @property
+    def real(self) -> np.dtype[Any]:
+        """See :attr:`Members.real`."""
+        return highest(self.heads)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row of the first axis, all members."""
+        return math.prod(self.lead[1:]) * sum(one.n_classes * one.given.itemsize for one in self.heads)
+
     def weighted(self, weights: Array | None) -> tuple[MemberFiles, Array]:
         """See :meth:`Members.weighted`."""
         kept, of_kept = counted(len(self.given), weights)
-        return replace(self, given=[self.given[m] for m in kept], numbers=kept), of_kept
+        given, heads = [self.given[m] for m in kept], [self.heads[m] for m in kept]
+        return replace(self, given=given, heads=heads, numbers=kept), of_kept
 
     def parts(self) -> Iterator[Members]:
         """See :meth:`Members.parts`."""
@@ -109,6 +148,11 @@ class MemberFiles:
                 yield Members(scores, self.numbers, None, start)
 
 
+def highest(scores: Sequence[RowScores]) -> np.dtype[Any]:
+    """The highest precision of all."""
+    return max((one.real for one in scores), key=lambda dtype: dtype.itemsize)
+
+
 def counted(n: int, weights: Array | None) -> tuple[list[int], Array]:
     """Numbers and weights of the members that count."""
     if weights is None:
@@ -119,10 +163,12 @@ def counted(n: int, weights: Array | None) -> tuple[list[int], Array]:
     return kept.tolist(), weights[kept]
 
 
-def _reader(stack: contextlib.ExitStack, one: Any, from_logits: bool, n_members: int) -> Callable[[int], Array]:
+def _reader(
+    stack: contextlib.ExitStack, one: MemberFile | RowScores, from_logits: bool, n_members: int
+) -> Callable[[int], Array]:
     """What reads the next n rows of a file, or of an array."""
-    if isinstance(one, Path):
-        return stack.enter_context(open_scores(one, from_logits=from_logits, n_bytes=BATCH_BYTES // n_members)).read
+    if isinstance(one, MemberFile):
+        return stack.enter_context(one.open(from_logits=from_logits, n_bytes=BATCH_BYTES // n_members))
     done = 0
 
     def read(n: int) -> Array:
@@ -219,16 +265,16 @@ def from_list(members: Sequence[Any], from_logits: bool, dtype: str | None) -> M
         for one in scores:
             same_shape(one, scores[0])
         return Members(scores, numbers)
-    given: list[RowScores | Path] = []
-    heads: list[RowScores] = []  # no rows of each, which say how kernels take them
+    given: list[MemberFile | RowScores] = []
+    heads: list[RowScores] = []
     shapes: list[tuple[int, ...]] = []
     for m, member in enumerate(members):
         if is_path(member):
-            given.append(Path(member))
             with open_scores(Path(member), from_logits=from_logits, n_bytes=1) as file:
                 if len(file.shape) < 2:
                     raise DataError(f"{ARGUMENT}[{m}]", (), f"has shape {file.shape}; expected rows (N, K)")
                 heads.append(member_scores(np.empty((0, *file.shape[1:]), file.dtype), m, dtype))
+                given.append(MemberFile(Path(member), file.shape, file.dtype))
                 shapes.append(file.shape)
         else:
             scores_of = member_scores(member, m, dtype)
@@ -236,9 +282,7 @@ def from_list(members: Sequence[Any], from_logits: bool, dtype: str | None) -> M
             heads.append(member_scores(scores_of.given[:0], m, dtype))
             shapes.append(scores_of.given.shape)
         _same_shapes(m, shapes[-1], shapes[0])
-    row_bytes = math.prod(shapes[0][1:]) * sum(one.given.itemsize for one in heads)
-    real = max((one.real for one in heads), key=lambda one: one.itemsize)
-    return MemberFiles(given, numbers, shapes[0][:-1], shapes[0][-1], real, row_bytes, from_logits, dtype)
+    return MemberFiles(given, heads, numbers, shapes[0][:-1], from_logits, dtype)
 
 
 def opened(members: Any, from_logits: bool, dtype: str | None) -> Members | MemberFiles | Iterator[Any]:

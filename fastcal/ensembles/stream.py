@@ -11,11 +11,11 @@ from .. import engine
 from ..arrays import Array, DataError
 from ..rowwise import RowScores
 from . import members as doors
-from .workers import STATE_BYTES, Extremes, Worker, new_columns, raise_first, whole_blocks
+from .workers import STATE_BYTES, Extremes, Worker, new_columns, raise_first, sum_of, whole_blocks
 
 
 class Growing:
-    """States of all rows, to which members are added: three numbers a class of a row, however many they are."""
+    """States of all rows, to which members are added: four numbers a class of a row, however many they are."""
 
     def __init__(self, first: RowScores, from_logits: bool, n_threads: int | None) -> None:
         self.first = first
@@ -44,7 +44,7 @@ class Growing:
 
     def run(self, scores: RowScores | None, weights: Array, m: int = 0) -> list[_Chunks]:
         """Add a member to the states, or close them."""
-        row_bytes = 3 * self.first.n_classes * self.first.real.itemsize
+        row_bytes = 4 * self.first.n_classes * self.first.real.itemsize
         rows = max(whole_blocks(STATE_BYTES // row_bytes), self.worker().stride)  # a state is one chunk's
         return engine.run(self.first.n_rows, row_bytes, rows, lambda: _Chunks(self, scores, weights, m), self.n_threads)
 
@@ -54,7 +54,7 @@ class _Chunks:
 
     def __init__(self, growing: Growing, scores: RowScores | None, weights: Array, m: int) -> None:
         self.growing, self.scores, self.weights, self.m = growing, scores, weights, m
-        self.of_all = np.cumsum(np.array(growing.weights, growing.first.real))[-1]
+        self.of_all = sum_of(np.array(growing.weights, growing.first.real))
         self.worker = growing.worker()
         self.fault: doors.Fault | None = None
 

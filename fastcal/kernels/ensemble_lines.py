@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from .elementary import exp_lifted, log_normal
+from .gather import turn_tiles
 from .halves import widen
-from .intrinsics import muladd
+from .intrinsics import LINE, muladd, prefetch
 from .jit import by_dtype, inner
 from .rows import BLOCK
 
@@ -60,20 +61,29 @@ log_of_share.__doc__ = "log p of a positive normal number, as good as p log p ne
 
 
 @inner
-def turn(scores, first, last, n_classes, fill, lines):
-    """Write a block of narrow rows of flat scores from ``first`` on, a line a class; the ``last`` row is repeated."""
-    if first + BLOCK <= last + 1:
-        # Line by line: 0.28 ns a number, whatever the number of classes; row by row it was 0.75.
-        for k in range(n_classes):
-            start = np.uintp(first) * np.uintp(n_classes) + np.uintp(k)
-            for i in range(BLOCK):
-                lines[np.uintp(k * BLOCK + i)] = widen(scores[start + np.uintp(i) * np.uintp(n_classes)])
-    else:
-        for i in range(BLOCK):
-            row = first + i if first + i < last else last
+def turn(scores, first, last, n_classes, fill, size, lines):
+    """Write a block of narrow rows of flat scores from ``first`` on, a line a class; the ``last`` row is repeated.
+
+    ``size`` numbers of ``lines`` count; what follows is room to work in.
+    """
+    whole = first + BLOCK <= last + 1
+    per_line = LINE // scores.itemsize
+    for k in range(0, BLOCK * n_classes, per_line):  # those of the next block, which other members' come before
+        prefetch(scores, (first + BLOCK) * n_classes + k)
+    as_they_are = whole and scores.itemsize == lines.itemsize  # members' precisions may be mixed
+    if not (as_they_are and turn_tiles(scores, np.int64(first * n_classes), n_classes, lines)):
+        if whole:
+            # Line by line: 0.28 ns a number, whatever the number of classes; row by row it was 0.75.
             for k in range(n_classes):
-                lines[np.uintp(k * BLOCK + i)] = widen(scores[np.uintp(row * n_classes + k)])
-    for i in range(n_classes * BLOCK, lines.shape[0]):
+                start = np.uintp(first) * np.uintp(n_classes) + np.uintp(k)
+                for i in range(BLOCK):
+                    lines[np.uintp(k * BLOCK + i)] = widen(scores[start + np.uintp(i) * np.uintp(n_classes)])
+        else:
+            for i in range(BLOCK):
+                row = first + i if first + i < last else last
+                for k in range(n_classes):
+                    lines[np.uintp(k * BLOCK + i)] = widen(scores[np.uintp(row * n_classes + k)])
+    for i in range(n_classes * BLOCK, size):
         lines[np.uintp(i)] = fill
 
 
@@ -158,8 +168,20 @@ def inform(lines, stop, width, lanes):
 
 
 @inner
-def deviate(lines, base, drift, stop, weight, width, lanes):
-    """The same, and deviations from the first member: their weighted sum in ``drift``, their squares in SQUARES."""
+def begin_sums(lines, base, sums, lost, stop, weight):
+    """Keep the first member's probabilities, and begin the sums of all with them."""
+    for i in range(stop):
+        j = np.uintp(i)
+        p = lines[j]
+        x = weight * p
+        base[j] = p
+        sums[j] = x
+        lost[j] = muladd(weight, p, -x)
+
+
+@inner
+def deviate(lines, base, sums, lost, stop, weight, width, lanes):
+    """As ``inform``; add to ``sums``, what rounding takes to ``lost``, and squared deviations to SQUARES."""
     real = lanes.dtype.type
     least = real(LEAST)
     for offset in range(0, stop, 2 * width):
@@ -170,8 +192,14 @@ def deviate(lines, base, drift, stop, weight, width, lanes):
             q = lines[k]
             d = p - base[j]
             e = q - base[k]
-            drift[j] += weight * d
-            drift[k] += weight * e
+            a = sums[j]
+            b = sums[k]
+            more = muladd(weight, p, a)
+            later = muladd(weight, q, b)
+            sums[j] = more
+            sums[k] = later
+            lost[j] += muladd(weight, p, a - more)
+            lost[k] += muladd(weight, q, b - later)
             lanes[SQUARES + i] += d * d + e * e
             x = p * log_of_share(p + least) + q * log_of_share(q + least)
             total = lanes[INFORMATION + i]
@@ -218,31 +246,41 @@ def scale(lines, stop, width, lanes):
 
 
 @inner
-def deviate_only(lines, base, drift, stop, weight, width, lanes):
+def deviate_only(lines, base, sums, lost, stop, weight, width, lanes):
     """As ``deviate``, without the information."""
     for offset in range(0, stop, 2 * width):
         for i in range(width):
             j = np.uintp(offset + i)
             k = np.uintp(offset + width + i)
-            d = lines[j] - base[j]
-            e = lines[k] - base[k]
-            drift[j] += weight * d
-            drift[k] += weight * e
+            p = lines[j]
+            q = lines[k]
+            d = p - base[j]
+            e = q - base[k]
+            a = sums[j]
+            b = sums[k]
+            more = muladd(weight, p, a)
+            later = muladd(weight, q, b)
+            sums[j] = more
+            sums[k] = later
+            lost[j] += muladd(weight, p, a - more)
+            lost[k] += muladd(weight, q, b - later)
             lanes[SQUARES + i] += d * d + e * e
 
 
 @inner
-def average(base, drift, stop, of_all, width, lines, lanes):
+def average(base, sums, lost, stop, of_all, rest, width, lines, lanes):
     """The mean of the members into ``lines``; the squares of its deviations from the first member are SQUARES.
 
-    From the sum where members differ, so that classes with equal sums are equal.
+    Weights add up to ``of_all`` times 1 + ``rest``, which is what rounding took of it. Where SCALE, what squared
+    deviations of a row add up to, is 0, the mean is the first member itself.
     """
     zero = lines.dtype.type(0)
     for offset in range(0, stop, width):
         for i in range(width):
             p = base[np.uintp(offset + i)]
-            moved = drift[np.uintp(offset + i)]
-            mean = muladd(p, of_all, moved) / of_all
-            d = moved / of_all
-            lines[np.uintp(offset + i)] = p if moved == zero else mean
+            total = sums[np.uintp(offset + i)]
+            mean = (total + muladd(-rest, total, lost[np.uintp(offset + i)])) / of_all
+            mean = p if lanes[SCALE + i] == zero else mean
+            d = mean - p
+            lines[np.uintp(offset + i)] = mean
             lanes[SQUARES + i] += d * d

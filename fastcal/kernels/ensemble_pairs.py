@@ -6,8 +6,9 @@
 Both are sums over pairs, though that of KL could be had from sums over members: these terms are never negative, and 0
 where two members agree, whatever the others do. Logarithms are taken once a member, of JS once a pair.
 
-A row's state are two lines a class of each member, of probabilities and of their logarithms; its work the members' sums
-of p log p, and NaN if the row is no distribution. Calls are as in ensemble.py.
+A row's state are two lines a class of each member, of probabilities and of their logarithms; its work NaN if
+the row is no distribution, and the members' sums of p log p, not yet folded (JS was off by 1e-6 while they were). Calls
+are as in ensemble.py.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from .ensemble_steps import begin, end, fold, fold_look, watch
 from .jit import inner, kernel
 from .rows import BLOCK, LANES
 
-IMPOSSIBLE = -1e30  # in place of log 0: what it is multiplied with is 0, or the divergence is known to be infinite
+LOG2 = 0.6931471805599453
 
 
 @inner
@@ -99,18 +100,21 @@ def enter(from_logits, lowest, js, m, width, stride, lines, probs, logs, lanes, 
             lanes[SCALE + i] = lanes[TOTAL + i]
     if js:
         inform(probs, size, width, lanes)
-        if stride == 1:
-            fold(np.int64(INFORMATION), np.int64(INFORMATION_LOST), lanes)
+        place = stride + 2 * m * width
+        for i in range(width):
+            work[place + i] = lanes[INFORMATION + i]
+            work[place + width + i] = lanes[INFORMATION_LOST + i]
     for i in range(stride):
-        work[(m + 1) * stride + i] = lanes[INFORMATION + i] + lanes[INFORMATION_LOST + i]
         work[i] = zero * lanes[SCALE + i] + (work[i] if m > 0 else zero)
 
 
 @inner
 def finite_logs(state, size, n_members, width, lanes):
-    """Put IMPOSSIBLE in place of log 0; LOWEST is -inf where a class is impossible for some members only."""
+    """Put 0 in place of log 0; LOWEST is -inf where a class is impossible for some members only.
+
+    Any finite number does: what it is multiplied with is 0, or the divergence is known to be infinite.
+    """
     real = lanes.dtype.type
-    least = real(IMPOSSIBLE)
     for i in range(width):
         lanes[LOWEST + i] = real(0)
     for offset in range(0, size, width):
@@ -125,7 +129,7 @@ def finite_logs(state, size, n_members, width, lanes):
                 low = lanes[SPARE + i]
                 lanes[MAXIMUM + i] = value if value > high else high
                 lanes[SPARE + i] = value if value < low else low
-                logs[np.uintp(i)] = least if value < least else value
+                logs[np.uintp(i)] = real(0) if value == real(-np.inf) else value
         for i in range(width):
             some = lanes[MAXIMUM + i] > real(-np.inf)
             low = lanes[SPARE + i]
@@ -144,6 +148,17 @@ def both_ways(p, q, log_p, log_q, width, lanes):
 
 
 @inner
+def less_halfway(m, o, width, lanes, work):
+    """The mean of INFORMATION at two places of the work, less that in the lanes, in its place."""
+    half = lanes.dtype.type(0.5)
+    for i in range(width):
+        between = (work[m + i] - lanes[INFORMATION + i]) + (work[o + i] - lanes[INFORMATION + i])
+        lost = lanes[INFORMATION_LOST + i]
+        lost = (work[m + width + i] - lost) + (work[o + width + i] - lost)
+        lanes[INFORMATION + i] = half * (between + lost)
+
+
+@inner
 def halfway(p, q, lines):
     """The mean of two members."""
     half = lines.dtype.type(0.5)
@@ -153,11 +168,12 @@ def halfway(p, q, lines):
 
 @inner
 def close(row, n, js, weights, of_pairs, width, stride, lines, state, lanes, work, result):
-    """Results of ``n`` rows from ``row`` on; ``of_pairs`` is what the sum over unordered pairs is divided by."""
+    """Results of ``n`` rows from ``row`` on; ``weights``, and what a pair's are divided by, are float64."""
     size = lines.shape[0]
     n_members = weights.shape[0]
     real = lanes.dtype.type
     zero = real(0)
+    most = real(LOG2) if js else real(np.inf)
     clear(lanes)
     if not js:
         finite_logs(state, size, n_members, width, lanes)
@@ -180,17 +196,17 @@ def close(row, n, js, weights, of_pairs, width, stride, lines, state, lanes, wor
             if js:
                 halfway(p, q, lines)
                 inform(lines, size, width, lanes)
+                less_halfway(stride + 2 * m * width, stride + 2 * o * width, width, lanes, work)
                 if stride == 1:
-                    fold(np.int64(INFORMATION), np.int64(INFORMATION_LOST), lanes)
+                    fold(np.int64(INFORMATION), np.int64(ZEROS), lanes)
                 for i in range(stride):
-                    ends = real(0.5) * (work[(m + 1) * stride + i] + work[(o + 1) * stride + i])
-                    between = ends - (lanes[INFORMATION + i] + lanes[INFORMATION_LOST + i])
+                    between = lanes[INFORMATION + i]
                     lanes[SQUARES + i] = zero if between < zero else between
             else:
                 both_ways(p, q, log_p, log_q, width, lanes)
                 if stride == 1:
                     fold(np.int64(SQUARES), np.int64(ZEROS), lanes)
-            weight = weights[m] * weights[o]
+            weight = real(weights[m] * weights[o] / of_pairs)
             for i in range(stride):
                 x = weight * lanes[SQUARES + i]
                 before = lanes[TOTAL + i]
@@ -198,7 +214,8 @@ def close(row, n, js, weights, of_pairs, width, stride, lines, state, lanes, wor
                 lanes[TOTAL + i] = new
                 lanes[LOST + i] += x - (new - before)
     for i in range(n):
-        found = (lanes[TOTAL + i] + lanes[LOST + i]) / of_pairs if of_pairs > zero else zero
+        found = lanes[TOTAL + i] + lanes[LOST + i]
+        found = most if found > most else found
         found = real(np.inf) if lanes[LOWEST + i] < zero else found
         result[row + i] = found + work[i]
 
@@ -218,7 +235,7 @@ def narrow(
     of_pairs,
     closes,
     lowest,
-    lines,
+    room,
     lanes,
     state,
     work,
@@ -226,7 +243,8 @@ def narrow(
     result,
 ):
     """Rows ``start`` to ``stop`` of members from ``number`` on, K <= NARROW; see ensemble.py."""
-    size = lines.shape[0]
+    size = np.int64((n_classes + 1) // 2 * 2 * BLOCK)
+    lines = room[:size]
     real = lanes.dtype.type
     fill = real(-np.inf) if from_logits else real(0)
     begin(lanes)
@@ -237,7 +255,7 @@ def narrow(
             place = 2 * (number + m) * size
             probs = state[s, place : place + size]
             logs = state[s, place + size : place + 2 * size]
-            turn(members, m * n_rows + first, m * n_rows + stop - 1, n_classes, fill, lines)
+            turn(members, m * n_rows + first, m * n_rows + stop - 1, n_classes, fill, size, room)
             enter(
                 from_logits,
                 lowest,

@@ -26,6 +26,7 @@ from .ensemble_lines import (
     TOTAL,
     ZEROS,
     average,
+    begin_sums,
     clear,
     clip,
     deviate,
@@ -36,13 +37,17 @@ from .ensemble_lines import (
     scale,
 )
 from .gather import highest, total
+from .intrinsics import muladd
 from .jit import inner
 from .rows import BLOCK, LANES
 
 # The work of ``stride`` rows: the first member's entropy, and the weighted sums of the others' entropies less the first
-# one's and of squared deviations; then the first one's INFORMATION, of each of ``width`` places and not yet rounded to
-# one number: while entropies were, mutual information was off by an ulp or two of log K.
-FIRST, ENTROPIES, SPREAD = range(3)
+# one's, of squared deviations, and of what the sum of entropies has lost; then the first one's INFORMATION, of each of
+# ``width`` places and not yet rounded to one number: while entropies were, mutual information was off by an ulp or two
+# of log K.
+FIRST, ENTROPIES, SPREAD, ENTROPIES_LOST = range(4)
+# What of the work is one number a row.
+NUMBERS = 4
 
 
 @inner
@@ -50,16 +55,16 @@ def inform_of_first(lines, size, width, stride, lanes, work):
     """Keep the INFORMATION of the first member's probabilities, ``lines``."""
     inform(lines, size, width, lanes)
     for i in range(width):
-        work[3 * stride + i] = lanes[INFORMATION + i]
-        work[3 * stride + width + i] = lanes[INFORMATION_LOST + i]
+        work[NUMBERS * stride + i] = lanes[INFORMATION + i]
+        work[NUMBERS * stride + width + i] = lanes[INFORMATION_LOST + i]
 
 
 @inner
 def less_the_first(width, stride, lanes, work):
     """INFORMATION of the first member less the INFORMATION in the lanes, an entropy less another, in its place."""
     for i in range(width):
-        lost = work[3 * stride + width + i] - lanes[INFORMATION_LOST + i]
-        lanes[INFORMATION + i] = (work[3 * stride + i] - lanes[INFORMATION + i]) + lost
+        lost = work[NUMBERS * stride + width + i] - lanes[INFORMATION_LOST + i]
+        lanes[INFORMATION + i] = (work[NUMBERS * stride + i] - lanes[INFORMATION + i]) + lost
     if stride == 1:
         fold(np.int64(INFORMATION), np.int64(ZEROS), lanes)
 
@@ -130,7 +135,11 @@ def end(lanes, extremes):
 def enter(weight, stride, lanes, work):
     """Take a member's entropies less the first one's, in INFORMATION, and SQUARES into the work of ``stride`` rows."""
     for i in range(stride):
-        work[ENTROPIES * stride + i] += weight * lanes[INFORMATION + i]
+        x = lanes[INFORMATION + i]
+        before = work[ENTROPIES * stride + i]
+        new = muladd(weight, x, before)
+        work[ENTROPIES * stride + i] = new
+        work[ENTROPIES_LOST * stride + i] += muladd(weight, x, before - new)
         work[SPREAD * stride + i] += weight * lanes[SQUARES + i]
 
 
@@ -141,11 +150,12 @@ def enter_first(stride, lanes, work):
         work[FIRST * stride + i] = lanes[INFORMATION + i]
         work[ENTROPIES * stride + i] = lanes.dtype.type(0)
         work[SPREAD * stride + i] = lanes.dtype.type(0)
+        work[ENTROPIES_LOST * stride + i] = lanes.dtype.type(0)
 
 
 @inner
-def add_probabilities(opens, weight, width, stride, lines, base, drift, lanes, work):
-    """Take lines of probabilities of a member into base, drift and work."""
+def add_probabilities(opens, weight, width, stride, lines, base, sums, lost, lanes, work):
+    """Take lines of probabilities of a member into the state and work."""
     size = lines.shape[0]
     real = lanes.dtype.type
     clear(lanes)
@@ -157,16 +167,14 @@ def add_probabilities(opens, weight, width, stride, lines, base, drift, lanes, w
         clip(lines, size)
     if opens:
         inform_of_first(lines, size, width, stride, lanes, work)
-        for j in range(size):
-            base[np.uintp(j)] = lines[np.uintp(j)]
-            drift[np.uintp(j)] = real(0)
+        begin_sums(lines, base, sums, lost, size, weight)
         if stride == 1:
             fold(np.int64(INFORMATION), np.int64(INFORMATION_LOST), lanes)
         for i in range(stride):
             lanes[INFORMATION + i] = real(0) - (lanes[INFORMATION + i] + lanes[INFORMATION_LOST + i])
         enter_first(stride, lanes, work)
     else:
-        deviate(lines, base, drift, size, weight, width, lanes)
+        deviate(lines, base, sums, lost, size, weight, width, lanes)
         less_the_first(width, stride, lanes, work)
         if stride == 1:
             fold(np.int64(SQUARES), np.int64(ZEROS), lanes)
@@ -174,8 +182,8 @@ def add_probabilities(opens, weight, width, stride, lines, base, drift, lanes, w
 
 
 @inner
-def add_logits(opens, weight, lowest, width, stride, lines, base, drift, lanes, work):
-    """Take lines of logits of a member into base, drift and work."""
+def add_logits(opens, weight, lowest, width, stride, lines, base, sums, lost, lanes, work):
+    """Take lines of logits of a member into the state and work."""
     size = lines.shape[0]
     real = lanes.dtype.type
     one = real(1)
@@ -206,15 +214,13 @@ def add_logits(opens, weight, lowest, width, stride, lines, base, drift, lanes, 
     scale(lines, size, width, lanes)
     if opens:
         enter_first(stride, lanes, work)
-        for j in range(size):
-            base[np.uintp(j)] = lines[np.uintp(j)]
-            drift[np.uintp(j)] = zero
+        begin_sums(lines, base, sums, lost, size, weight)
         for i in range(width):
             lanes[INFORMATION + i] = zero
             lanes[INFORMATION_LOST + i] = zero
         inform_of_first(base, size, width, stride, lanes, work)
     else:
-        deviate_only(lines, base, drift, size, weight, width, lanes)
+        deviate_only(lines, base, sums, lost, size, weight, width, lanes)
         if stride == 1:
             fold(np.int64(SQUARES), np.int64(ZEROS), lanes)
         for i in range(stride):
@@ -232,7 +238,8 @@ def close(
     stride,
     lines,
     base,
-    drift,
+    sums,
+    lost,
     votes,
     lanes,
     work,
@@ -244,14 +251,18 @@ def close(
     mutual_information,
     variation_ratio,
 ):
-    """Results of ``n`` rows from ``row`` on. ``of_all`` is the sum of the weights."""
+    """Results of ``n`` rows from ``row`` on. ``of_all``, in float64, is the sum of the weights."""
     size = lines.shape[0]
     real = lanes.dtype.type
     zero = real(0)
-    inverse = real(1) / of_all
+    rounded = real(of_all)
+    rest = real((of_all - np.float64(rounded)) / of_all)
+    inverse = real(1) / rounded
     step = width // stride if stride > 1 else width
     clear(lanes)
-    average(base, drift, size, of_all, width, lines, lanes)
+    for i in range(width):
+        lanes[SCALE + i] = work[SPREAD * stride + (i if stride > 1 else 0)]
+    average(base, sums, lost, size, rounded, rest, width, lines, lanes)
     inform(lines, size, width, lanes)
     less_the_first(width, stride, lanes, work)
     if stride == 1:
@@ -269,14 +280,14 @@ def close(
         fold_look(lanes)
     for i in range(n):
         first = work[FIRST * stride + i]
-        others = work[ENTROPIES * stride + i] * inverse
+        others = (work[ENTROPIES * stride + i] + work[ENTROPIES_LOST * stride + i]) * inverse
         predictive = first + lanes[INFORMATION + i]
         expected = first + others
         predictive = zero if predictive < zero else predictive
         expected = zero if expected < zero else expected
         gained = lanes[INFORMATION + i] - others
         variance = (work[SPREAD * stride + i] * inverse - lanes[SQUARES + i]) / real(n_classes)
-        share = (of_all - lanes[SCALE + i]) * inverse
+        share = (rounded - lanes[SCALE + i]) * inverse
         nan = zero * predictive  # NaN for a row that is no distribution
         max_probability[row + i] = lanes[MAXIMUM + i] + nan
         softmax_variance[row + i] = (zero if variance < zero else variance) + nan

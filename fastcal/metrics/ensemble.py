@@ -38,16 +38,20 @@ def ensemble_uncertainty(
     - ``softmax_variance``: (1/K) sum_k (E[p_k^2] - E[p_k]^2)
     - ``predictive_entropy``: H[E[p]], the total uncertainty; ``expected_entropy``: E[H[p]], that of the data
     - ``mutual_information``: H[E[p]] - E[H[p]], that of the model: never negative, exactly 0 for identical members,
-      and at most log min(K, M)
+      and at most log min(K, M), to rounding
     - ``variation_ratio``: 1 - the share of the members, by weight, that vote for the class with the most votes, each
       for its first maximum (Gal, "Uncertainty in Deep Learning", 2016)
 
     ``members`` are probabilities, or with ``from_logits`` logits: an array (M, N, K) or (M, ..., K); a list of M arrays
     (N, K) or (..., K) and of paths of .npy, .npz and Parquet files, read block of rows by block; or any other iterable,
-    which is gone through once, of M arrays: then three numbers a row and class are kept. float64, float32, float16,
+    which is gone through once, of M arrays: then four numbers a row and class are kept. float64, float32, float16,
     bfloat16 (also its bits as uint16 with ``dtype="bfloat16"``) and integers may be mixed; results have the highest
-    precision among the members (of an iterable: the first one's), float32 for half floats, and the shape (N,) or (...).
-    A member of weight 0 is left out. Identities hold to rounding, and so does the order of members: 4 ulp of log K.
+    precision among the members that count (of an iterable: the first such one's), float32 for half floats, and the
+    shape (N,) or (...). A member of weight 0 is left out: its values, which need be no probabilities, are not looked
+    at. In an .npz or Parquet file the scores are called probs, probabilities or y_prob (from logits: logits), or they
+    are its only array of two axes; an array in an .npz file lies row by row (C order), and of more axes it has such a
+    name. Identities hold to rounding, 4 ulp of log K or 1; the order of members or classes
+    changes results by at most 8.
 
     A row for which some member has NaN, two logits of +inf or none above -inf is no distribution: its prediction is -1,
     all else NaN. Raises DataError, a ValueError, for values outside [0, 1] and sums off 1 by more than rounding, for
@@ -83,8 +87,8 @@ def ensemble_disagreement(
     With ``weights`` a pair counts w_m w_n. 0 for a single member, and for identical ones.
 
     ``members``, precision, rows that are no distribution and errors are as in :func:`ensemble_uncertainty`, except that
-    all members of a row are needed at once: an iterable that can be gone through only once raises TypeError, and so do
-    no files. ValueError for another ``kind``. Like the measures of :func:`ensemble_uncertainty` it need not grow with
+    all members of a row are needed at once: an iterable that can be gone through only once raises TypeError.
+    ValueError for another ``kind``. Like the measures of :func:`ensemble_uncertainty` it need not grow with
     the distance from the data: members that saturate on one class agree.
 
     >>> import fastcal as fc
