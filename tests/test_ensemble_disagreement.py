@@ -131,7 +131,9 @@ def test_rows_that_are_no_distribution(n_classes, kind, from_logits):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("form", [np.asarray, list, np.asfortranarray, lambda x: [x[0], *x[1:].astype(float)]])
+@pytest.mark.parametrize(
+    "form", [np.asarray, list, np.asfortranarray, lambda x: [x[0], *x[1:].astype(float)]][: 4 if JIT else 2]
+)
 def test_forms_and_threads(kind, form, monkeypatch):
     members = logits_of(3, 131 if JIT else 66, 5 if JIT else 2, np.float32)
     expected = fc.ensemble_disagreement(members, kind=kind, from_logits=True, n_threads=1)

@@ -126,16 +126,21 @@ CHANGED = {
 }
 
 
-@pytest.mark.parametrize("case", CHANGED)
-@pytest.mark.parametrize("write", [npy, npz, parquet_lists])
+@pytest.mark.parametrize(
+    ("write", "case"),
+    [
+        (write, case)
+        for write in (npy, npz, parquet_lists)
+        for case in CHANGED
+        if (write, case) != (parquet_lists, "another precision")  # the writer of lists has one
+    ],
+)
 def test_a_file_that_changes_while_it_is_read(tmp_path, case, write):
     """Room for its rows was made by its first header."""
     changed = CHANGED[case]
     if write is parquet_lists:
         pytest.importorskip("pyarrow")
         changed = changed.reshape(len(changed), -1)
-        if case == "another precision":
-            pytest.skip("the writer of lists has one")
     file = write(tmp_path / "a", PROBS[0], "probs")
     members = [file, Meanwhile(PROBS[1], lambda: write(tmp_path / "a", changed, "probs"))]
     for measure in (fc.ensemble_uncertainty, fc.ensemble_disagreement):
