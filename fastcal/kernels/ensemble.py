@@ -160,18 +160,7 @@ def wide(
             if from_logits:
                 add_logits(begins, weights[m], lowest, LANES, 1, lines, base, sums, lost, lanes, work[s])
             else:
-                add_probabilities(
-                    begins,
-                    weights[m],
-                    LANES,
-                    1,
-                    lines,
-                    base,
-                    sums,
-                    lost,
-                    lanes,
-                    work[s],
-                )
+                add_probabilities(begins, weights[m], LANES, 1, lines, base, sums, lost, lanes, work[s])
             if begins:
                 for j in range(size):
                     votes[np.uintp(j)] = real(0)

@@ -70,8 +70,7 @@ def turn(scores, first, last, n_classes, fill, size, lines):
     per_line = LINE // scores.itemsize
     for k in range(0, BLOCK * n_classes, per_line):  # those of the next block, which other members' come before
         prefetch(scores, (first + BLOCK) * n_classes + k)
-    as_they_are = whole and scores.itemsize == lines.itemsize  # members' precisions may be mixed
-    if not (as_they_are and turn_tiles(scores, np.int64(first * n_classes), n_classes, lines)):
+    if not (whole and turn_tiles(scores, np.int64(first * n_classes), n_classes, lines)):
         if whole:
             # Line by line: 0.28 ns a number, whatever the number of classes; row by row it was 0.75.
             for k in range(n_classes):
@@ -180,8 +179,11 @@ def begin_sums(lines, base, sums, lost, stop, weight):
 
 
 @inner
-def deviate(lines, base, sums, lost, stop, weight, width, lanes):
-    """As ``inform``; add to ``sums``, what rounding takes to ``lost``, and squared deviations to SQUARES."""
+def deviate(lines, base, sums, lost, stop, weight, informs, width, lanes):
+    """Add to ``sums``, what rounding takes to ``lost``, and squared deviations to SQUARES.
+
+    If ``informs`` is not None, as ``inform`` too.
+    """
     real = lanes.dtype.type
     least = real(LEAST)
     for offset in range(0, stop, 2 * width):
@@ -201,11 +203,12 @@ def deviate(lines, base, sums, lost, stop, weight, width, lanes):
             lost[j] += muladd(weight, p, a - more)
             lost[k] += muladd(weight, q, b - later)
             lanes[SQUARES + i] += d * d + e * e
-            x = p * log_of_share(p + least) + q * log_of_share(q + least)
-            total = lanes[INFORMATION + i]
-            new = total + x
-            lanes[INFORMATION + i] = new
-            lanes[INFORMATION_LOST + i] += x - (new - total)
+            if informs is not None:
+                x = p * log_of_share(p + least) + q * log_of_share(q + least)
+                total = lanes[INFORMATION + i]
+                new = total + x
+                lanes[INFORMATION + i] = new
+                lanes[INFORMATION_LOST + i] += x - (new - total)
 
 
 @inner
@@ -243,28 +246,6 @@ def scale(lines, stop, width, lanes):
     for offset in range(0, stop, width):
         for i in range(width):
             lines[np.uintp(offset + i)] = lines[np.uintp(offset + i)] * lanes[SCALE + i]
-
-
-@inner
-def deviate_only(lines, base, sums, lost, stop, weight, width, lanes):
-    """As ``deviate``, without the information."""
-    for offset in range(0, stop, 2 * width):
-        for i in range(width):
-            j = np.uintp(offset + i)
-            k = np.uintp(offset + width + i)
-            p = lines[j]
-            q = lines[k]
-            d = p - base[j]
-            e = q - base[k]
-            a = sums[j]
-            b = sums[k]
-            more = muladd(weight, p, a)
-            later = muladd(weight, q, b)
-            sums[j] = more
-            sums[k] = later
-            lost[j] += muladd(weight, p, a - more)
-            lost[k] += muladd(weight, q, b - later)
-            lanes[SQUARES + i] += d * d + e * e
 
 
 @inner

@@ -30,7 +30,6 @@ from .ensemble_lines import (
     clear,
     clip,
     deviate,
-    deviate_only,
     inform,
     look,
     powers,
@@ -174,7 +173,7 @@ def add_probabilities(opens, weight, width, stride, lines, base, sums, lost, lan
             lanes[INFORMATION + i] = real(0) - (lanes[INFORMATION + i] + lanes[INFORMATION_LOST + i])
         enter_first(stride, lanes, work)
     else:
-        deviate(lines, base, sums, lost, size, weight, width, lanes)
+        deviate(lines, base, sums, lost, size, weight, True, width, lanes)
         less_the_first(width, stride, lanes, work)
         if stride == 1:
             fold(np.int64(SQUARES), np.int64(ZEROS), lanes)
@@ -220,7 +219,7 @@ def add_logits(opens, weight, lowest, width, stride, lines, base, sums, lost, la
             lanes[INFORMATION_LOST + i] = zero
         inform_of_first(base, size, width, stride, lanes, work)
     else:
-        deviate_only(lines, base, sums, lost, size, weight, width, lanes)
+        deviate(lines, base, sums, lost, size, weight, None, width, lanes)
         if stride == 1:
             fold(np.int64(SQUARES), np.int64(ZEROS), lanes)
         for i in range(stride):

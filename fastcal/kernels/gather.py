@@ -172,7 +172,8 @@ FEW = 4  # of fewer classes little of a tile is wanted
 def _tiles(scores, start, n_classes, lines):
     per = np.int64(LINE // scores.itemsize)
     whole = (n_classes + per - 1) // per * per * BLOCK  # what tiles write
-    if n_classes < FEW or start + BLOCK * n_classes + per > scores.size or whole > lines.size:
+    alike = scores.itemsize == lines.itemsize  # members of an ensemble may be narrower than their lines
+    if not alike or n_classes < FEW or start + BLOCK * n_classes + per > scores.size or whole > lines.size:
         return False
     step = np.int64(BLOCK)
     for k in range(0, n_classes, per):
