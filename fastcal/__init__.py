@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from .accumulators.ordered import IsotonicAccumulator, IsotonicRefinement, RankingAccumulator
     from .accumulators.reliability import ReliabilityAccumulator
     from .accumulators.scores import ScoreAccumulator
-    from .accumulators.selective import SelectiveAccumulator
+    from .accumulators.selective import RiskCoverageCurve, SelectiveAccumulator
     from .accumulators.smooth import SmoothAccumulator
     from .accumulators.spiegelhalter import SpiegelhalterAccumulator, SpiegelhalterTest
     from .accumulators.uncertainty import UncertaintyAccumulator
     from .arrays import DataError
     from .calibrators.isotonic import IsotonicRegression, isotonic_regression
     from .ensembles.measures import EnsembleUncertainty
+    from .metrics.activations import activation_familiarity, activation_norm, mental_model_confidence
     from .metrics.calibration import (
         adaptive_ece,
         brier_decomposition,
@@ -47,9 +48,6 @@ if TYPE_CHECKING:
     from .metrics.kernel_error import KernelCalibrationTest, kernel_calibration_error, kernel_calibration_test
     from .metrics.ood import (
         OodMetrics,
-        activation_familiarity,
-        activation_norm,
-        mental_model_confidence,
         ood_metrics,
         softmax_extrapolation,
         softmax_saturation,
@@ -67,15 +65,7 @@ if TYPE_CHECKING:
         roc_curve,
     )
     from .metrics.scoring import accuracy, brier_score, log_loss, nll
-    from .metrics.selective import (
-        RiskCoverageCurve,
-        augrc,
-        aurc,
-        coverage_at_risk,
-        e_aurc,
-        risk_at_coverage,
-        risk_coverage_curve,
-    )
+    from .metrics.selective import augrc, aurc, coverage_at_risk, e_aurc, risk_at_coverage, risk_coverage_curve
     from .metrics.smooth import smooth_ece
     from .metrics.softmax import SoftmaxSummary, entropy, log_softmax, logsumexp, softmax, softmax_summary
     from .ordered.fit import IsotonicFit
@@ -107,7 +97,10 @@ _MODULE_OF = {
         ),
         "accumulators.reliability": ("ReliabilityAccumulator",),
         "accumulators.scores": ("ScoreAccumulator",),
-        "accumulators.selective": ("SelectiveAccumulator",),
+        "accumulators.selective": (
+            "RiskCoverageCurve",
+            "SelectiveAccumulator",
+        ),
         "accumulators.smooth": ("SmoothAccumulator",),
         "accumulators.spiegelhalter": (
             "SpiegelhalterAccumulator",
@@ -120,6 +113,11 @@ _MODULE_OF = {
             "isotonic_regression",
         ),
         "ensembles.measures": ("EnsembleUncertainty",),
+        "metrics.activations": (
+            "activation_familiarity",
+            "activation_norm",
+            "mental_model_confidence",
+        ),
         "metrics.calibration": (
             "adaptive_ece",
             "brier_decomposition",
@@ -156,9 +154,6 @@ _MODULE_OF = {
         ),
         "metrics.ood": (
             "OodMetrics",
-            "activation_familiarity",
-            "activation_norm",
-            "mental_model_confidence",
             "ood_metrics",
             "softmax_extrapolation",
             "softmax_saturation",
@@ -187,7 +182,6 @@ _MODULE_OF = {
             "nll",
         ),
         "metrics.selective": (
-            "RiskCoverageCurve",
             "augrc",
             "aurc",
             "coverage_at_risk",

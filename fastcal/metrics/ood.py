@@ -21,21 +21,8 @@ from ..ordered.columns import STRETCH, ScoredRows, look, score_column
 from ..ordered.groups import groups
 from ..ordered.ranking import Ranking
 from ..rowwise import divisor, row_scores, run
-from .activations import activation_familiarity, activation_norm, mental_model_confidence
 from .ood_intervals import intervals
 from .saturation import Saturation, least_sum, no_distribution
-
-__all__ = [
-    "OodMetrics",
-    "activation_familiarity",
-    "activation_norm",
-    "mental_model_confidence",
-    "ood_metrics",
-    "softmax_extrapolation",
-    "softmax_saturation",
-    "valid_ood_region",
-    "valid_ood_share",
-]
 
 TPR = 0.95
 

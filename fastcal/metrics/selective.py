@@ -13,16 +13,6 @@ from ..ordered.groups import groups
 from ..ordered.selective import RiskSums, SelectiveRanking, as_share
 from .one_shot import Options
 
-__all__ = [
-    "RiskCoverageCurve",
-    "augrc",
-    "aurc",
-    "coverage_at_risk",
-    "e_aurc",
-    "risk_at_coverage",
-    "risk_coverage_curve",
-]
-
 
 class SelectiveOptions(Options, total=False):
     """Options of the figures of selective prediction; see :func:`aurc`."""
