@@ -7,6 +7,7 @@ import numpy as np
 import oracle_ood
 import pytest
 from conftest import JIT
+from forms import Framed, read_only
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -245,22 +246,6 @@ def test_rows_of_any_shape():
     assert fc.activation_norm(z)[1, 2] == fc.activation_norm(z[1, 2])
     assert isinstance(fc.activation_norm(z[1, 2]), float)
     assert fc.activation_norm(np.zeros((0, 3))).shape == fc.activation_familiarity(np.zeros((0, 3)), [[1, 0, 0]]).shape
-
-
-class Framed:
-    """As a data frame: an array on demand."""
-
-    def __init__(self, values):
-        self.values = values
-
-    def __array__(self, dtype=None, copy=None):
-        return self.values
-
-
-def read_only(values):
-    values = values.copy()
-    values.flags.writeable = False
-    return values
 
 
 SAME = {

@@ -11,6 +11,7 @@ import oracle_ood
 import peers_ood
 import pytest
 from conftest import JIT
+from forms import Framed, read_only
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
@@ -293,22 +294,6 @@ def test_a_single_row_has_no_spread(n_resamples):
 # Input
 
 P, Q = np.array([0.75, 1.5, 2.0, 0.25]), np.array([0.5, -1.0, 0.125])
-
-
-class Framed:
-    """As a column of a data frame: an array on demand."""
-
-    def __init__(self, values):
-        self.values = values
-
-    def __array__(self, dtype=None, copy=None):
-        return self.values
-
-
-def read_only(values):
-    values = values.copy()
-    values.flags.writeable = False
-    return values
 
 
 SAME = {
