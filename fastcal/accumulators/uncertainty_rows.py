@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -168,7 +169,7 @@ def _unlabelled(out: Array, left: Array) -> Array:
     return kinds
 
 
-class Kinds:
+class Kinds(ABC):
     """Which kind each row is of; the worker of the engine that puts chunks of them in order."""
 
     def __init__(self, n_rows: int, out: Array | bool) -> None:
@@ -190,9 +191,9 @@ class Kinds:
             self.orders.fill(chunk, kinds)
         return False
 
+    @abstractmethod
     def judged(self, start: int, stop: int, out: Array) -> Array:
         """Kinds of rows, ``out`` of which are out of distribution."""
-        raise NotImplementedError
 
     def first_left_out(self) -> int:
         """The first of them; there is one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from .parquet import ParquetDump, list_columns, parquet_columns
 ROLES = {True: "logits", False: "probs"}
 
 
-class ScoreFile:
+class ScoreFile(ABC):
     """Scores (N, K) or (N, ..., K), of which ``read`` gives the next n rows."""
 
     def __init__(self, name: str, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
@@ -27,15 +28,19 @@ class ScoreFile:
         self.shape = shape
         self.dtype = dtype
 
+    @abstractmethod
     def read(self, n: int) -> Array:
         """The next n rows; raises DumpError for a damaged file."""
-        raise NotImplementedError
 
 
 class _NumpyScores(ScoreFile):
     def __init__(self, stream: ArrayStream) -> None:
         super().__init__(stream.name, stream.shape, stream.dtype)
-        self.read = stream.read  # type: ignore[method-assign]
+        self._stream = stream
+
+    def read(self, n: int) -> Array:
+        """See :meth:`ScoreFile.read`."""
+        return self._stream.read(n)
 
 
 # Of a batch from pyarrow there are about so many copies: decoded pages, the batch, scores, what its pool keeps.
