@@ -1,0 +1,314 @@
+"""What every calibrator shares: scikit-learn's protocol, one way in for rows, one way out for probabilities."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from fastcal import kernels
+
+from .. import engine, memory
+from ..arrays import Array, Column, DataError
+from ..rowwise import check_out
+from .forms import Form, Input, Taken, checked_input
+from .rows import ArrayRows, BatchRows, Rows, score_table, table
+
+# Bytes of scores that a thread calibrates at once: they and what is made of them stay in the second-level cache.
+CHUNK_BYTES = 1 << 18
+
+Applier = Callable[[Array, Array], None]
+
+
+class FitWarning(UserWarning):
+    """A fit that ended on a bound, or without having converged; the message says which."""
+
+
+class Calibrator(ABC):
+    """A map of scores to calibrated probabilities that is fitted to labelled rows.
+
+    Parameters that all share: ``input``, what scores are said to be, "logits" or "probs" (None: the class's own
+    default; it is never guessed from values); ``classes``, the labels in the order of the columns where they are not 0
+    to K - 1; ``n_threads``.
+
+    Scores are (N,), binary: the logit of P(y = 1), or P(y = 1) itself; or (..., K), a row of K >= 2 classes each.
+    """
+
+    default_input: ClassVar[Input]
+    taken: ClassVar[Taken]
+    # A logit may be -inf: its class has probability 0 at any parameter.
+    minus_inf: ClassVar[bool] = False
+    # One look at the rows is enough, so that batches may come from a generator.
+    one_pass: ClassVar[bool] = False
+    # Names of what a fit sets beside the common ones: what a file holds.
+    fitted: ClassVar[tuple[str, ...]]
+
+    input: Input | None
+    classes: Any
+    n_threads: int | None
+
+    classes_: Array
+    n_classes_: int
+    n_features_in_: int
+    n_rows_: int
+
+    # --- to be written by each method -------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _estimate(self, rows: Rows) -> dict[str, Any]:
+        """Go through the rows and return what ``fitted`` names."""
+
+    @abstractmethod
+    def _applier(self) -> Applier:
+        """A function, for one thread's use, that writes probabilities of rows in the form that is taken.
+
+        ``apply(rows, out)``: rows (n, C), out (n, C), each float32 or float64; C is 1 for binary scores, of which
+        ``out`` takes P(y = 1).
+        """
+
+    @abstractmethod
+    def _check_parameters(self) -> None:
+        """Raise ValueError or TypeError for what the estimator was made with, naming the parameter."""
+
+    @abstractmethod
+    def _check_fitted(self) -> None:
+        """Raise ValueError where fitted attributes, read from a file, contradict each other."""
+
+    # --- fitting ----------------------------------------------------------------------------------------------------
+
+    def fit(self, scores: Any, y_true: Any, sample_weight: Any = None) -> Self:
+        """Fit to ``scores`` (N,) or (..., K), labels ``y_true`` and weights of the same rows; returns self.
+
+        Raises DataError, a ValueError, naming the argument, the place and the value of what is no score, label or
+        weight. Whatever was fitted before stays in case of an error.
+        """
+        form, classes = self._prepared()
+        return self._fit(ArrayRows(table(scores, y_true, sample_weight, classes), form), classes)
+
+    def fit_batches(self, batches: Any) -> Self:
+        """Fit to batches (scores, y) or (scores, y, weights), none of which is held with the others; returns self.
+
+        ``batches`` can be gone through again and again: a list, :func:`fastcal.read_batches`, or a function that
+        returns an iterator. A generator will do for methods that look at rows once. The fit has the same bits as that
+        of all rows in one array, whatever the sizes of batches.
+        """
+        form, classes = self._prepared()
+        rows = BatchRows(batches, form, classes)
+        if rows.once and not self.one_pass:
+            name = type(self).__name__
+            raise TypeError(
+                f"batches can be gone through once only, and {name} looks at the rows again and again: pass a list, "
+                "read_batches(...), or a function that returns an iterator"
+            )
+        return self._fit(rows, classes)
+
+    def _prepared(self) -> tuple[Form, Array | None]:
+        """The form of the scores and the labels by column, once all parameters were found in order."""
+        engine.thread_count(self.n_threads)
+        self._check_parameters()
+        return self._form(), _checked_classes(self.classes)
+
+    def _form(self) -> Form:
+        smallest = getattr(self, "clip", None) or 0.0
+        return Form(checked_input(self.input, self.default_input), self.taken, self.minus_inf, smallest)
+
+    def _fit(self, rows: Rows, classes: Array | None) -> Self:
+        if classes is not None and len(classes) != rows.n_classes:
+            raise ValueError(f"classes has {len(classes)} labels, scores have {rows.n_classes} classes")
+        if isinstance(rows, ArrayRows) and rows.n_rows == 0:
+            raise DataError("scores", (), "is empty")
+        found = self._estimate(rows)
+        if rows.n_rows == 0:
+            raise DataError("batches", (), "has no rows")
+        found |= {
+            "n_classes_": rows.n_classes,
+            "n_features_in_": rows.n_columns,
+            "n_rows_": rows.n_rows,
+            "classes_": np.arange(rows.n_classes) if classes is None else classes,
+        }
+        vars(self).update(found)
+        return self
+
+    # --- applying ---------------------------------------------------------------------------------------------------
+
+    def predict_proba(self, scores: Any, *, out: Array | None = None) -> Array:
+        """Calibrated probabilities of ``scores``, of their shape: of binary ones (N,) that of class 1.
+
+        float64 of float64 and of integers, float32 of float32 and of half floats; ``out`` takes them. Raises DataError
+        for scores that are no logits or probabilities, naming the place; ``out`` may then have been written to.
+        """
+        column, shape = self._column(scores)
+        if out is None:
+            out = memory.empty(shape, column.dtype)
+        else:
+            check_out(out, shape, column.dtype)
+            if np.may_share_memory(out, column.values) and out.ctypes.data != column.values.ctypes.data:
+                raise ValueError("out overlaps scores; only the very same array can be written in place")
+        flat = out.reshape(column.values.shape)
+        if flat.size and not np.may_share_memory(flat, out):
+            flat = np.empty(column.values.shape, column.dtype)
+        self._apply(column, lambda part, start, stop, apply: apply(part, flat[start:stop]))
+        if flat.size and not np.may_share_memory(flat, out):
+            out[...] = flat.reshape(shape)
+        return out
+
+    def predict(self, scores: Any) -> Array:
+        """The label of the largest calibrated probability, before rounding to the scores' type; of equals the first."""
+        column, shape = self._column(scores)
+        n, n_columns = column.values.shape
+        decided = np.empty(n, np.int64)
+
+        def decide(part: Array, start: int, stop: int, apply: Applier) -> None:
+            values = np.empty((stop - start, n_columns), np.float64)
+            apply(part, values)
+            decided[start:stop] = values[:, 0] > 0.5 if n_columns == 1 else values.argmax(axis=1)
+
+        self._apply(column, decide)
+        labels: Array = self.classes_[decided]
+        return labels.reshape(shape if n_columns == 1 else shape[:-1])
+
+    def _column(self, scores: Any) -> tuple[Column, tuple[int, ...]]:
+        """Scores as a column (n, C), and their shape; raises for what does not fit what was fitted."""
+        if not hasattr(self, "n_features_in_"):
+            raise not_fitted(f"this {type(self).__name__} is not fitted yet: call fit first")
+        column, lead, binary = score_table("scores", scores)
+        n_columns = column.values.shape[1]
+        if n_columns != self.n_features_in_:
+            fitted = "binary scores (N,)" if self.n_features_in_ == 1 else f"{self.n_features_in_} classes"
+            raise DataError("scores", (), f"has shape {np.shape(scores)}; the calibrator was fitted to {fitted}")
+        return column, lead if binary else (*lead, n_columns)
+
+    def _apply(self, column: Column, use: Callable[[Array, int, int, Applier], None]) -> None:
+        """Call ``use`` with every chunk of rows in the form that is taken, and the thread's own applier."""
+        form = self._form()
+        n, n_columns = column.values.shape
+        half = column.values.dtype.itemsize < 4 and column.dtype == np.float32
+        row_bytes = n_columns * column.dtype.itemsize
+        failures: list[DataError] = []
+
+        def make_worker() -> engine.Worker:
+            apply = self._applier()
+
+            def work(start: int, stop: int) -> bool:
+                part = column.chunk(start, stop)
+                try:
+                    form.check(part, half=half, first_row=start)
+                except DataError as error:
+                    failures.append(error)
+                    return True
+                use(form.of(part), start, stop, apply)
+                return False
+
+            return work
+
+        engine.run(n, 2 * row_bytes, max(CHUNK_BYTES // row_bytes // 64 * 64, 64), make_worker, self.n_threads)
+        if failures:
+            raise min(failures, key=lambda error: error.index)
+
+    # --- files ------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Write what was fitted to a file, as a whole or not at all; :func:`fastcal.load_calibrator` reads it."""
+        from .files import write
+
+        if not hasattr(self, "n_features_in_"):
+            raise not_fitted(f"this {type(self).__name__} is not fitted yet: call fit first")
+        write(self, Path(path))
+
+    # --- scikit-learn's protocol --------------------------------------------------------------------------------------
+
+    _estimator_type = "classifier"
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """What the estimator was made with."""
+        return {name: getattr(self, name) for name in self._parameters()}
+
+    def set_params(self, **parameters: Any) -> Self:
+        """Change what the estimator was made with; returns self."""
+        for name, value in parameters.items():
+            if name not in self._parameters():
+                known = ", ".join(self._parameters())
+                raise ValueError(f"{name!r} is no parameter of {type(self).__name__}; it has {known}")
+            setattr(self, name, value)
+        return self
+
+    @classmethod
+    def _parameters(cls) -> dict[str, Any]:
+        """The parameters of the constructor, and their defaults."""
+        taken = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        return {one.name: one.default for one in taken}
+
+    def __repr__(self) -> str:
+        defaults = self._parameters()
+        changed = [
+            f"{name}={value!r}"
+            for name, value in self.get_params().items()
+            if value is not defaults[name] and repr(value) != repr(defaults[name])
+        ]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+
+def warn(message: str) -> None:
+    """Say what a fit ended in."""
+    warnings.warn(message, FitWarning, stacklevel=4)
+
+
+def not_fitted(message: str) -> Exception:
+    """scikit-learn's NotFittedError, where that is loaded; else its parent."""
+    exceptions = sys.modules.get("sklearn.exceptions")
+    return exceptions.NotFittedError(message) if exceptions else ValueError(message)
+
+
+def _checked_classes(classes: Any) -> Array | None:
+    if classes is None:
+        return None
+    given = np.asarray(classes)
+    if given.ndim != 1 or given.dtype.kind not in "biufUS" or len(np.unique(given)) != len(given):
+        raise ValueError(f"classes is {classes!r}; expected a list of different labels, numbers or text")
+    return given
+
+
+class OneAgainstRest(Calibrator):
+    """A binary method for any number of classes: one map a class, of its column, and each row divided by its sum.
+
+    A row of zeros becomes uniform. Rows of two classes have one map, of the column of class 1, so that (N,) and (N, 2)
+    are fitted alike.
+    """
+
+    # Apply one map a column to values (n, m) float32 or float64 of m maps; ``out`` (n, m) float64 is overwritten.
+    @abstractmethod
+    def _mapper(self) -> Applier:
+        """A function, for one thread's use, ``map(values, out)``: each of m columns by its own map, into float64."""
+
+    def _applier(self) -> Applier:
+        mapped = self._mapper()
+
+        def apply(values: Array, out: Array) -> None:
+            n, n_columns = values.shape
+            if n_columns <= 2:
+                one = np.empty((n, 1), np.float64)
+                mapped(map_columns(values), one)
+                out[:, -1:] = one
+                if n_columns == 2:
+                    out[:, 0] = 1.0 - one[:, 0]
+                return
+            each = np.empty((n, n_columns), np.float64)
+            mapped(values, each)
+            kernels.score_forms.normalise(each, out)
+
+        return apply
+
+
+def map_columns(values: Array) -> Array:
+    """The columns that have a map: of rows of two classes the second only, of others all; contiguous, read-only."""
+    if values.shape[1] != 2:
+        return values
+    column = np.ascontiguousarray(values[:, 1:])
+    column.flags.writeable = False
+    return column

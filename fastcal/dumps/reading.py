@@ -1,0 +1,54 @@
+"""Batches of files for who wants to go through them again: what calibrators are fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from ..arrays import Array
+from .batches import DumpError
+from .names import Roles
+from .opening import open_dumps
+
+
+class BatchReader:
+    """Batches (scores, y) or (scores, y, weights) of files, read anew each time it is gone through."""
+
+    def __init__(self, paths: list[Path], roles: Roles) -> None:
+        self._paths, self._roles = paths, roles
+        kinds = {dump.roles.from_logits for dump in open_dumps(paths, roles)}
+        if len(kinds) != 1:
+            raise DumpError("some files hold logits and some probabilities" if kinds else "no files")
+        self.from_logits = kinds.pop()
+
+    def __iter__(self) -> Iterator[tuple[Array, ...]]:
+        for dump in open_dumps(self._paths, self._roles):
+            with closing(dump.batches()) as batches:
+                for batch in batches:
+                    weights = () if batch.weights is None else (batch.weights,)
+                    yield (batch.scores, batch.labels, *weights)
+
+
+def read_batches(
+    paths: Any,
+    *,
+    logits: str | None = None,
+    probs: str | None = None,
+    labels: str | None = None,
+    weights: str | None = None,
+) -> BatchReader:
+    """The rows of dumps as batches that can be gone through again and again: for ``fit_batches``.
+
+    ``paths``: a .npz or Parquet file, or a list of such and of .npy files that belong together; ``logits`` or ``probs``,
+    ``labels`` and ``weights`` name arrays in them, where they are not called that. Memory holds a batch of 16 MB.
+    ``.from_logits`` says which of the two the scores are. Raises DumpError, a ValueError, for a file that cannot be read.
+
+    >>> import fastcal as fc
+    >>> from fastcal.dumps.opening import SAMPLE
+    >>> round(fc.TemperatureScaling().fit_batches(fc.read_batches(SAMPLE)).temperature_, 6)
+    2.190471
+    """
+    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    return BatchReader([Path(path) for path in given], Roles(logits, probs, labels, weights))
