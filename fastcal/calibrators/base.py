@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import sys
 import warnings
@@ -17,8 +18,9 @@ from fastcal import kernels
 from .. import engine, memory
 from ..arrays import Array, Column, DataError
 from ..rowwise import check_out
+from . import held_out as held_out_rows
 from .forms import Form, Input, Taken, checked_input
-from .rows import ArrayRows, BatchRows, Rows, score_table, table
+from .rows import ArrayRows, BatchRows, Rows, Table, score_table, table
 
 # Bytes of scores that a thread calibrates at once: they and what is made of them stay in the second-level cache.
 CHUNK_BYTES = 1 << 18
@@ -57,6 +59,7 @@ class Calibrator(ABC):
     n_classes_: int
     n_features_in_: int
     n_rows_: int
+    figures_: dict[str, dict[str, float | int]] | None
 
     # --- to be written by each method -------------------------------------------------------------------------------
 
@@ -82,21 +85,27 @@ class Calibrator(ABC):
 
     # --- fitting ----------------------------------------------------------------------------------------------------
 
-    def fit(self, scores: Any, y_true: Any, sample_weight: Any = None) -> Self:
+    def fit(self, scores: Any, y_true: Any, sample_weight: Any = None, *, held_out: Any = None) -> Self:
         """Fit to ``scores`` (N,) or (..., K), labels ``y_true`` and weights of the same rows; returns self.
+
+        ``held_out``: rows for figures before and after, ``figures_``: others, as (scores, y) or (scores, y, weights),
+        or a fraction of these rows, which are then not fitted: in the order of their labels, and within a label of a
+        hash of their numbers, those at which the fraction's multiples pass a whole number; the same ones in every fit.
 
         Raises DataError, a ValueError, naming the argument, the place and the value of what is no score, label or
         weight. Whatever was fitted before stays in case of an error.
         """
         form, classes = self._prepared()
-        return self._fit(ArrayRows(table(scores, y_true, sample_weight, classes), form), classes)
+        given, held = held_out_rows.set_aside(table(_dense(scores), y_true, sample_weight, classes), held_out, classes)
+        return self._fit(ArrayRows(given, form), classes, held)
 
-    def fit_batches(self, batches: Any) -> Self:
+    def fit_batches(self, batches: Any, *, held_out: Any = None) -> Self:
         """Fit to batches (scores, y) or (scores, y, weights), none of which is held with the others; returns self.
 
         ``batches`` can be gone through again and again: a list, :func:`fastcal.read_batches`, or a function that
         returns an iterator. A generator will do for methods that look at rows once. The fit has the same bits as that
-        of all rows in one array, whatever the sizes of batches.
+        of all rows in one array, whatever the sizes of batches. ``held_out``: (scores, y) or (scores, y, weights) of
+        other rows, for ``figures_``.
         """
         form, classes = self._prepared()
         rows = BatchRows(batches, form, classes)
@@ -106,7 +115,8 @@ class Calibrator(ABC):
                 f"batches can be gone through once only, and {name} looks at the rows again and again: pass a list, "
                 "read_batches(...), or a function that returns an iterator"
             )
-        return self._fit(rows, classes)
+        held = None if held_out is None else held_out_rows.held_out_table(held_out, classes)
+        return self._fit(rows, classes, held)
 
     def _prepared(self) -> tuple[Form, Array | None]:
         """The form of the scores and the labels by column, once all parameters were found in order."""
@@ -118,11 +128,14 @@ class Calibrator(ABC):
         smallest = getattr(self, "clip", None) or 0.0
         return Form(checked_input(self.input, self.default_input), self.taken, self.minus_inf, smallest)
 
-    def _fit(self, rows: Rows, classes: Array | None) -> Self:
+    def _fit(self, rows: Rows, classes: Array | None, held: Table | None) -> Self:
         if classes is not None and len(classes) != rows.n_classes:
             raise ValueError(f"classes has {len(classes)} labels, scores have {rows.n_classes} classes")
         if isinstance(rows, ArrayRows) and rows.n_rows == 0:
             raise DataError("scores", (), "is empty")
+        if held is not None:
+            self._check_held_out(rows, held)
+            before = held_out_rows.uncalibrated(held, rows.form, self.n_threads)
         found = self._estimate(rows)
         if rows.n_rows == 0:
             raise DataError("batches", (), "has no rows")
@@ -131,9 +144,22 @@ class Calibrator(ABC):
             "n_features_in_": rows.n_columns,
             "n_rows_": rows.n_rows,
             "classes_": np.arange(rows.n_classes) if classes is None else classes,
+            "figures_": None,
         }
+        if held is not None:
+            fitted = copy.copy(self)
+            vars(fitted).update(found)
+            found["figures_"] = {"before": before, "after": held_out_rows.calibrated(fitted, held)}
         vars(self).update(found)
         return self
+
+    def _check_held_out(self, rows: Rows, held: Table) -> None:
+        """Raise DataError for rows held out that are none, or not like those that are fitted."""
+        if held.n_rows == 0:
+            raise DataError("held-out scores", (), "is empty")
+        if (held.n_columns, held.binary) != (rows.n_columns, rows.binary):
+            raise DataError("held-out scores", (), f"has {held.n_columns} columns, the rows to fit {rows.n_columns}")
+        held_out_rows.check_values(held, rows.form, "held-out ")
 
     # --- applying ---------------------------------------------------------------------------------------------------
 
@@ -175,9 +201,8 @@ class Calibrator(ABC):
 
     def _column(self, scores: Any) -> tuple[Column, tuple[int, ...]]:
         """Scores as a column (n, C), and their shape; raises for what does not fit what was fitted."""
-        if not hasattr(self, "n_features_in_"):
-            raise not_fitted(f"this {type(self).__name__} is not fitted yet: call fit first")
-        column, lead, binary = score_table("scores", scores)
+        self._check_is_fitted()
+        column, lead, binary = score_table("scores", _dense(scores))
         n_columns = column.values.shape[1]
         if n_columns != self.n_features_in_:
             fitted = "binary scores (N,)" if self.n_features_in_ == 1 else f"{self.n_features_in_} classes"
@@ -217,8 +242,7 @@ class Calibrator(ABC):
         """Write what was fitted to a file, as a whole or not at all; :func:`fastcal.load_calibrator` reads it."""
         from .files import write
 
-        if not hasattr(self, "n_features_in_"):
-            raise not_fitted(f"this {type(self).__name__} is not fitted yet: call fit first")
+        self._check_is_fitted()
         write(self, Path(path))
 
     # --- scikit-learn's protocol --------------------------------------------------------------------------------------
@@ -237,6 +261,32 @@ class Calibrator(ABC):
                 raise ValueError(f"{name!r} is no parameter of {type(self).__name__}; it has {known}")
             setattr(self, name, value)
         return self
+
+    def score(self, scores: Any, y_true: Any, sample_weight: Any = None) -> float:
+        """The accuracy of :meth:`predict`; y_true holds labels of ``classes_``."""
+        decided = self.predict(scores).reshape(-1)
+        given = table(scores, y_true, sample_weight, self.classes_)
+        weights = np.ones(given.n_rows) if given.weights is None else np.asarray(given.weights, np.float64)
+        if not weights.sum() > 0:
+            raise DataError("sample_weight" if given.n_rows else "scores", (), "leaves no row to score")
+        return float(np.average(decided == self.classes_[given.labels], weights=weights))
+
+    def _check_is_fitted(self) -> None:
+        if not self.__sklearn_is_fitted__():
+            raise not_fitted(f"this {type(self).__name__} is not fitted yet: call fit first")
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "n_features_in_")
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="classifier",
+            target_tags=TargetTags(required=True),
+            classifier_tags=ClassifierTags(),
+            input_tags=InputTags(one_d_array=True, two_d_array=True),
+        )
 
     @classmethod
     def _parameters(cls) -> dict[str, Any]:
@@ -265,10 +315,18 @@ def not_fitted(message: str) -> Exception:
     return exceptions.NotFittedError(message) if exceptions else ValueError(message)
 
 
+def _dense(scores: Any) -> Any:
+    if hasattr(scores, "tocsr"):
+        raise TypeError("scores is a sparse matrix; expected an array")
+    return scores
+
+
 def _checked_classes(classes: Any) -> Array | None:
     if classes is None:
         return None
     given = np.asarray(classes)
+    if given.dtype.kind == "O" and all(isinstance(label, str) for label in given.flat):
+        given = given.astype(np.str_)
     if given.ndim != 1 or given.dtype.kind not in "biufUS" or len(np.unique(given)) != len(given):
         raise ValueError(f"classes is {classes!r}; expected a list of different labels, numbers or text")
     return given

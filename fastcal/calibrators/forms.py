@@ -37,6 +37,8 @@ class Form:
     def check(self, scores: Array, *, half: bool, first_row: int = 0, argument: str = "scores") -> None:
         """Raise DataError for the first of rows (n, C) that holds no scores; ``half``: they came as half floats."""
         from_logits = self.input == "logits"
+        if from_logits and kernels.score_forms.all_finite(scores.reshape(-1)):
+            return
         tolerance, sum_tolerance = _tolerances(scores, half)
         minus_inf = self.minus_inf or self.taken == "probs"
         row = int(kernels.score_forms.first_fault(scores, from_logits, minus_inf, tolerance, sum_tolerance))

@@ -167,13 +167,18 @@ class Rows(ABC):
     def waves(self) -> Iterator[Sequence[Callable[[], Block]]]:
         """Blocks, each made by the thread that calls for it."""
 
-    def total(self, size: int, make_adder: Callable[[], Adder], n_threads: int | None) -> Array:
-        """The sum (size,) over all blocks, in their order, of what adders, one a thread, put into zeros."""
+    def total(
+        self, size: int, make_adder: Callable[[], Adder], n_threads: int | None, blocks_a_sum: int = 1
+    ) -> Array:
+        """The sum (size,) over all blocks, in their order, of what adders, one a thread, put into zeros.
+
+        Each of so many neighbouring blocks goes to one thread, and into the same sum: for sums as large as blocks.
+        """
         result = np.zeros(size)
         n_bytes = 8 * BLOCK_SIZE
 
         for wave in self.waves():
-            parts = np.zeros((len(wave), size))
+            parts = np.zeros((-(-len(wave) // blocks_a_sum), size))
             failures: list[tuple[int, DataError]] = []
 
             def make_worker(wave: Any = wave, parts: Array = parts, failures: Any = failures) -> engine.Worker:
@@ -182,7 +187,7 @@ class Rows(ABC):
                 def work(start: int, stop: int) -> bool:
                     for i in range(start, stop):
                         try:
-                            add(wave[i](), parts[i])
+                            add(wave[i](), parts[i // blocks_a_sum])
                         except DataError as error:
                             failures.append((i, error))
                             return True
@@ -190,7 +195,7 @@ class Rows(ABC):
 
                 return work
 
-            engine.run(len(wave), n_bytes, 1, make_worker, n_threads)
+            engine.run(len(wave), n_bytes, blocks_a_sum, make_worker, n_threads)
             if failures:
                 raise min(failures, key=lambda failure: failure[0])[1]
             for part in parts:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from . import (
         activations,
+        bayesian_bins,
+        binned_columns,
         binning,
         canonical,
         classwise,
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
         halves,
         intrinsics,
         kernel_error,
+        linear,
+        linear_maps,
+        logistic,
         lookup,
         normalise,
         pairs,
@@ -45,12 +50,17 @@ if TYPE_CHECKING:
         spiegelhalter,
         summary,
         sweep,
+        temperature,
+        tiles,
         two_classes,
         uncertainty,
+        venn_abers,
     )
 
 __all__ = [
     "activations",
+    "bayesian_bins",
+    "binned_columns",
     "binning",
     "canonical",
     "classwise",
@@ -67,6 +77,9 @@ __all__ = [
     "halves",
     "intrinsics",
     "kernel_error",
+    "linear",
+    "linear_maps",
+    "logistic",
     "lookup",
     "normalise",
     "pairs",
@@ -83,8 +96,11 @@ __all__ = [
     "spiegelhalter",
     "summary",
     "sweep",
+    "temperature",
+    "tiles",
     "two_classes",
     "uncertainty",
+    "venn_abers",
 ]
 
 

@@ -12,6 +12,15 @@ from .jit import inner, kernel
 
 
 @kernel
+def all_finite(values):
+    """Whether no number of (n,) is NaN or infinite: a twentieth of what ``first_fault`` takes, which need not follow."""
+    fine = 0
+    for i in range(values.shape[0]):
+        fine += np.int64(abs(values[np.uintp(i)]) < np.inf)
+    return fine == values.shape[0]
+
+
+@kernel
 def first_fault(scores, from_logits, minus_inf, tolerance, sum_tolerance):
     """The first row that is no row of scores, or -1.
 

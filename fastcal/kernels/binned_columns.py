@@ -1,0 +1,165 @@
+"""Maps of one probability each, a class: columns taken out of rows, rows counted by bin, and values read off knots.
+
+The map of a class is a list of *knots* that rise, each with its score, value, slope and the next one's value, as
+lookup.py has them: straight lines of an isotonic fit, or the steps of bins, whose slope is 0. The last knot of a map is
+an infinite score. Maps stand one after the other; a *table* for each says which knot lies below a cell of scores, so
+that most scores need no search. Cells are those of a float64's leading bits: a softmax of many classes is as fine near
+0 as anywhere else.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .intrinsics import LINE, turn_tile
+from .jit import inner, kernel
+from .lookup import between
+from .sorting import key_of
+
+# The first knot of a map, and of so many the lowest, are in the first cell with what is below: a score of 0, and an
+# outlier, lie any number of octaves away.
+LOWEST = 512
+NEAR = np.uintp(8)  # so many knots are tried one after the other
+NEXT = np.uintp(1)
+
+
+@kernel
+def columns(rows, first, step, start, out):
+    """Write columns of ``rows`` (n, C) from ``first`` on, clipped to [0, 1], each ``step`` numbers of ``out`` further.
+
+    Row 0 goes to place ``start`` of its column. Tiles of a cache line squared are turned in registers, of a wide row;
+    the last tile overlaps the one before. NaN becomes 0.
+    """
+    n, n_columns = rows.shape
+    real = rows.dtype.type
+    zero, one = real(0), real(1)
+    width = out.shape[0] // step
+    per = np.int64(LINE // rows.itemsize)
+    whole = n // per * per if width >= per else np.int64(0)
+    if whole > 0:
+        for tile in range((width + per - 1) // per):
+            k = min(tile * per, width - per)
+            for i in range(0, whole, per):
+                turn_tile(rows, i * n_columns + first + k, n_columns, out, k * step + start + i, step)
+    for k in range(width):
+        column = out[k * step + start : k * step + start + n]
+        for i in range(whole, n):
+            column[np.uintp(i)] = rows[i, first + k]
+        for i in range(n):
+            p = column[np.uintp(i)]
+            p = p if p > zero else zero
+            column[np.uintp(i)] = p if p < one else one
+
+
+@kernel
+def tabulate(scores, offsets, starts, where, table):
+    """Fill the table of each map, and ``where`` (maps, 2): the key that its first cell begins at, and bits of a cell.
+
+    Map k has the knots with ``scores`` (M,) from ``offsets[k]`` to the next, and the cells from ``starts[k]``: one less
+    than it has entries, for each cell ends where the next one begins.
+    """
+    for k in range(offsets.shape[0] - 1):
+        own = scores[offsets[k] : offsets[k + 1]]
+        n = own.shape[0] - 1
+        size = starts[k + 1] - starts[k]
+        origin = key_of(np.float64(own[min(n // LOWEST + 1, n - 1)]))
+        high = key_of(np.float64(own[n - 1]))
+        step = np.int64(0)
+        while ((high - origin) >> step) + 2 > size:
+            step += 1
+        where[k, 0] = origin
+        where[k, 1] = step
+        knot = 0
+        for cell in range(size):
+            begin = origin + (np.int64(cell) << step)
+            while knot + 1 < n and key_of(np.float64(own[knot + 1])) <= begin:
+                knot += 1
+            table[starts[k] + cell] = knot if cell > 0 else 0
+
+
+@inner
+def _knot(x, own, origin, step, cells):
+    """The last knot that is not above ``x``; the first one is not, whatever it is.
+
+    Two knots more are tried by adding them: whether one lies between the beginning of a cell and a score is hard to
+    predict, whether a third does is not (17 -> 3 ns with as many knots as 1 % of the rows).
+    """
+    away = key_of(np.float64(x)) - origin
+    away = away if away > 0 else np.int64(0)
+    most = np.int64(cells.shape[0] - 2)
+    cell = away >> step
+    cell = cell if cell < most else most
+    low, high = np.uintp(cells[np.uintp(cell)]), np.uintp(cells[np.uintp(cell + 1)])
+    while high > low + NEAR:
+        middle = (low + high) >> NEXT
+        if own[middle] <= x:
+            low = middle
+        else:
+            high = middle - NEXT
+    low += np.uintp(own[low + NEXT] <= x)
+    low += np.uintp(own[low + NEXT] <= x)
+    while own[low + NEXT] <= x:
+        low += NEXT
+    return low
+
+
+@kernel
+def apply(values, knots, scores, offsets, starts, where, table, out):
+    """Fill ``out`` (n, maps): each column of ``values`` by its own map; outside the knots the nearest one's value."""
+    n, n_maps = values.shape
+    for k in range(n_maps):
+        lines = knots[offsets[k] : offsets[k + 1]]
+        own = scores[offsets[k] : offsets[k + 1]]
+        cells = table[starts[k] : starts[k + 1]]
+        low = own[0]
+        origin, step = where[k, 0], where[k, 1]
+        for i in range(n):
+            x = np.float64(values[i, k])
+            x = x if x > low else low  # NaN too: no place is read that is not there
+            x = x if x < 1.0 else 1.0
+            out[i, k] = between(x, lines, _knot(x, own, origin, step, cells))
+
+
+@kernel
+def count(values, labels, weights, label, scores, offsets, starts, where, table, sums):
+    """Add rows to ``sums`` (maps, bins, 2): the weights of each bin's rows, and of those with the map's label.
+
+    Map 0 is of ``label``, the next ones of the next. ``weights`` may be None: 1 each. Nearly all rows of a map of many
+    classes are in the first bin: its sums stay in registers.
+    """
+    n, n_maps = values.shape
+    for k in range(n_maps):
+        own = scores[offsets[k] : offsets[k + 1]]
+        cells = table[starts[k] : starts[k + 1]]
+        low = own[0]
+        origin, step = where[k, 0], where[k, 1]
+        total, hits = 0.0, 0.0
+        for i in range(n):
+            x = np.float64(values[i, k])
+            x = x if x > low else low
+            x = x if x < 1.0 else 1.0
+            j = _knot(x, own, origin, step, cells)
+            weight = 1.0
+            if weights is not None:
+                weight = weights[i]
+            hit = weight if labels[i] == label + k else 0.0
+            if j == np.uintp(0):
+                total += weight
+                hits += hit
+            else:
+                sums[k, j, 0] += weight
+                sums[k, j, 1] += hit
+        sums[k, 0, 0] += total
+        sums[k, 0, 1] += hits
+
+
+@kernel
+def slots(column, scores, origin, step, table, counts, ends):
+    """Rows of a column in the slots that ``scores`` begin, those of one map: how many, and the largest."""
+    for i in range(column.shape[0]):
+        value = column[i]
+        x = np.float64(value)
+        slot = _knot(x, scores, origin, step, table)
+        counts[slot] += np.int64(1)
+        end = ends[slot]
+        ends[slot] = value if value > end else end
