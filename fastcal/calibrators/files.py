@@ -198,7 +198,8 @@ def _header(line: bytes) -> dict[str, Any]:
         raise _Problem("no header")
     version = header.get("version")
     if type(version) is int and version > VERSION:
-        raise _Problem(f"written by a newer fastcal, as version {version}; this one reads up to version {VERSION}")
+        newer = f"written by a newer fastcal, as version {str(version)[:20]}"
+        raise _Problem(f"{newer}; this one reads up to version {VERSION}")
     if type(version) is not int or version < 1:
         raise _Problem(f"its version is {version!r:.40}")
     try:

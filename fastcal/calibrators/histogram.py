@@ -37,8 +37,8 @@ class HistogramBinning(OneAgainstRest):
     closed on the right); ``input``, "probs" unless "logits" is said; ``classes``; ``n_threads``.
 
     Fitted: ``offsets_`` (m + 1,), m maps (1 of two classes, else K), of which map k has the edges ``edges_`` from
-    ``offsets_[k]`` to ``offsets_[k + 1]``, float64; ``values_`` and ``weight_``, the value of each bin and the weight of
-    its rows, one less a map: map k's begin at ``offsets_[k] - k``. A bin without rows has its midpoint as its value;
+    ``offsets_[k]`` to ``offsets_[k + 1]``, float64; ``values_`` and ``weight_``, the value of each bin and the weight
+    of its rows, one less a map: map k's begin at ``offsets_[k] - k``. A bin without rows has its midpoint as its value;
     ``n_empty_`` counts them. Of scores that are all equal "quantile" makes the one bin [0, 1]. A class that no row has
     is 0 in all bins that have rows.
 
@@ -101,9 +101,9 @@ class HistogramBinning(OneAgainstRest):
 
     def _estimate(self, rows: Rows) -> dict[str, Any]:
         if self._is_quantile:
-            edges, sums = zip(*fit_each(rows, self._fit_quantiles, self.n_threads), strict=True)
-            together, offsets = flat(edges)
-            return _made(together, offsets, np.concatenate(sums))
+            found = fit_each(rows, self._fit_quantiles, self.n_threads)
+            together, offsets = flat([one[0] for one in found])
+            return _made(together, offsets, np.concatenate([one[1] for one in found]))
         edges, maps = self._bins().edges, n_maps(rows)
         together, offsets = np.tile(edges, maps), np.arange(maps + 1) * len(edges)
         sums = _counted(rows, Maps.steps(together, None, offsets, left=self.closed == "left"), self.n_threads)

@@ -41,9 +41,9 @@ class IsotonicCalibration(OneAgainstRest):
     :class:`fastcal.IsotonicRegression` for the column. A class that no row has is 0 everywhere, one that all rows have
     is 1; constant scores have one threshold, the share of the class.
 
-    Batches may come from a generator; all of their scores are held, 4 bytes each of float32 and 8 of float64, and beyond
-    1 GB, if the batches can be gone through again, those of some classes at a time. Sums of labels are exact: any order
-    of rows, split and number of threads gives the same bits, and real weights the same but for the order of rows.
+    Batches may come from a generator; all of their scores are held, 4 bytes each of float32 and 8 of float64, and
+    beyond 1 GB, if the batches can be gone through again, those of some classes at a time. Sums of labels are exact:
+    any order of rows, split and number of threads gives the same bits; real weights do but for the order of rows.
 
     Raises DataError for what is no probability or label, and where all weights are 0.
 
@@ -86,9 +86,9 @@ class IsotonicCalibration(OneAgainstRest):
             found = _blocks(column, tolerance[column.scores.dtype.name])
             return thresholds(found, column.scores.dtype)
 
-        scores, values = zip(*fit_each(rows, fit, self.n_threads), strict=True)
-        together, offsets = flat(scores)
-        return {"scores_": together, "values_": np.concatenate(values), "offsets_": offsets}
+        found = fit_each(rows, fit, self.n_threads)
+        scores, offsets = flat([one[0] for one in found])
+        return {"scores_": scores, "values_": np.concatenate([one[1] for one in found]), "offsets_": offsets}
 
     def _check_fitted(self) -> None:
         maps = 1 if self.n_features_in_ <= 2 else self.n_features_in_
@@ -126,7 +126,7 @@ def _of_rare(scores: Array, own: Array) -> Blocks:
     where, table = np.empty((1, 2), np.int64), np.empty(room, np.uint32)
     kernels.binned_columns.tabulate(knots, np.array([0, m + 2]), np.array([0, room]), where, table)
     counts, last = np.zeros(m + 1, np.int64), np.full(m + 1, -1, scores.dtype)
-    kernels.binned_columns.slots(scores, knots, *where[0], table, counts, last)
+    kernels.binned_columns.slots(scores, knots, where[0, 0], where[0, 1], table, counts, last)
     sums = np.stack([counts, np.append(0, ones)], axis=1)
     sums[:, 0] -= sums[:, 1]
     first = np.append(scores.min(), starts).astype(np.float64)

@@ -12,6 +12,7 @@ from fastcal import kernels as typed_kernels
 
 from ..arrays import Array, DataError
 from .base import Applier, Calibrator, warn
+from .curvature import curvature_of
 from .forms import Input, Taken
 from .likelihood import Likelihood, scratch
 from .minimise import Minimum, minimise
@@ -20,8 +21,9 @@ from .rows import Block, Rows
 kernels: Any = typed_kernels  # unpacked arguments cannot be counted
 
 MOST = 1e100  # the largest score that is fitted: its square times a weight is finite
-REFRESH = 12  # steps after which curvature is taken anew, where it is not exact
+REFRESH = 25  # steps after which curvature is taken anew, where it is not exact
 NEAR, NEARLY_SEPARATED = 1e-5, 1e-3  # gradient, and mean NLL, at which a fit of a part of the rows is good enough
+NEAR_REFRESH = 2
 SINGLE = 1e15  # parameters beyond it are no numbers for float32
 
 
@@ -95,14 +97,14 @@ class LinearCalibrator(Calibrator):
         whole = Likelihood(rows, 1.0 / survey.total, free, self._penalties(k), self.normalised, self.n_threads)
         part = whole.sampled()
         x = start.ravel()
-        if part is not whole and part.dense:
-            # Most of the way is gone on a part of the rows, by Newton's method.
-            near = minimise(part, x, part.curvature, tol=NEAR, max_iter=30, refresh=1, lowest=NEARLY_SEPARATED)
-            x = near.x
-        exact = part is whole and part.dense
-        found = minimise(
-            whole, x, part.curvature, tol=float(self.tol), max_iter=int(self.max_iter), refresh=1 if exact else REFRESH
-        )
+        if not part.dense and self.full:
+            x = self._by_column(part, x)
+        elif part.rows.n_rows < rows.n_rows and part.dense:
+            x = near(part, x)
+        curvature = curvature_of(part)
+        exact = part.dense and part.rows.n_rows == rows.n_rows
+        refresh = 1 if exact else REFRESH
+        found = minimise(whole, x, curvature, tol=float(self.tol), max_iter=int(self.max_iter), refresh=refresh)
         nll, wrong = whole.figures(found.x)
         self._report(found, survey, nll, wrong)
         parameters = self._centred(found.x.reshape(start.shape))
@@ -115,6 +117,17 @@ class LinearCalibrator(Calibrator):
             "n_iter_": found.n_iter,
             "gradient_norm_": found.gradient_norm,
         }
+
+    def _by_column(self, part: Likelihood, start: Array) -> Array:
+        """The parameters at which a weight and a bias a column fit a part of the rows: a start, quickly found."""
+        k = part.rows.n_classes
+        table = start.reshape(k, k + 1).copy()
+        at = np.arange(k)
+        free = np.stack([part.free[at, at], part.free[:, k]])
+        penalties = np.stack([part.penalties[at, at], part.penalties[:, k]])
+        alone = Likelihood(part.rows, part.share, free, penalties, False, part.n_threads)
+        table[at, at], table[:, k] = near(alone, np.concatenate([np.ones(k), np.zeros(k)])).reshape(2, k)
+        return table.ravel()
 
     def _report(self, found: Minimum, survey: Survey, nll: float, wrong: int) -> None:
         """Warn of a fit that has no finite optimum, that fits less than it might, or that ended early."""
@@ -170,6 +183,14 @@ class LinearCalibrator(Calibrator):
                 out[...] = into
 
         return apply
+
+
+def near(part: Likelihood, start: Array) -> Array:
+    """Parameters that fit a part of the rows roughly."""
+    found = minimise(
+        part, start, curvature_of(part), tol=NEAR, max_iter=30, refresh=NEAR_REFRESH, lowest=NEARLY_SEPARATED
+    )
+    return found.x
 
 
 def survey_of(rows: Rows, n_threads: int | None) -> Survey:

@@ -116,7 +116,7 @@ class Extremes:
             seen = np.full((4, n_maps), -np.inf)  # of both kinds of rows the largest -score and the largest score
             found.append(seen)
 
-            def add(block: Block, into: Array) -> None:
+            def add(block: Block, _: Array) -> None:
                 scores, labels = block.scores[:, -n_maps:], block.labels
                 if block.weights is not None:
                     there = block.weights > 0
@@ -132,6 +132,8 @@ class Extremes:
             return add
 
         rows.total(1, make_adder, n_threads)
+        if not found:
+            raise DataError("batches", (), "has no rows")
         low1, high1, low0, high0 = np.max(found, axis=0)
         return cls(-low1, high1, -low0, high0)
 
@@ -232,7 +234,9 @@ class Logistic:
         bounds = np.cumsum([0, *(len(lines.columns) for lines in parts)])
         order = [0, 2, 1] if two else [0, 1]  # slope, intercept, second
         coefficients = [
-            np.concatenate([lines.spread(theta[first:stop, i]) for i in order] + ([] if two else [lines.spread(np.zeros(1))]))
+            np.concatenate(
+                [lines.spread(theta[first:stop, i]) for i in order] + ([] if two else [lines.spread(np.zeros(1))])
+            )
             for lines, first, stop in zip(parts, bounds[:-1], bounds[1:], strict=True)
         ]
 
@@ -272,7 +276,7 @@ class Logistic:
         at = _State(fit.theta[maps], loss, gradient, hessian, free[maps])
         length = np.ones(len(maps))
         last = at.norm <= tol  # the next step is the last one
-        active = at.step.any(axis=1)
+        active = np.asarray(at.step.any(axis=1))
         for _ in range(max_iter):
             if not active.any():
                 break
@@ -284,7 +288,7 @@ class Logistic:
             better = new.loss <= at.loss[some] - promised + SLACK * np.maximum(abs(at.loss[some]), 1)
             better &= ~last[some] | (new.norm <= at.norm[some])
             at.take(some[better], new, better)
-            active[some] = ~last[some]
+            active[some] &= ~last[some]
             length[some] = np.where(better, 1.0, 0.5 * length[some])
             active &= (length >= SHORTEST) & at.step.any(axis=1)
             last[some] |= better & (new.norm <= tol)
@@ -333,7 +337,7 @@ def check_iterations(max_iter: Any, tol: Any) -> None:
     """Raise ValueError for what is no number of iterations, or no gradient to stop at."""
     if isinstance(max_iter, bool) or not isinstance(max_iter, Integral) or max_iter < 1:
         raise ValueError(f"max_iter is {max_iter!r}; expected an integer of at least 1")
-    if isinstance(tol, bool) or not isinstance(tol, Real) or not 0 < tol < 1:
+    if isinstance(tol, bool) or not isinstance(tol, Real) or not 0 < float(tol) < 1:
         raise ValueError(f"tol is {tol!r}; expected a number between 0 and 1")
 
 

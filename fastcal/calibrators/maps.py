@@ -30,7 +30,7 @@ class Maps:
         kernels.binned_columns.tabulate(self.scores, offsets, self.starts, self.where, self.table)
 
     @property
-    def arguments(self) -> tuple[Array, ...]:
+    def arguments(self) -> tuple[Array, Array, Array, Array, Array]:
         """What kernels take to find a knot."""
         return self.scores, self.offsets, self.starts, self.where, self.table
 

@@ -82,7 +82,7 @@ class MatrixScaling(LinearCalibrator):
         return costs
 
     def _centred(self, parameters: Array) -> Array:
-        centred = parameters - parameters.mean(axis=0)
+        centred: Array = parameters - parameters.mean(axis=0)
         if self.off_diagonal_penalty:
             centred[:, :-1] = parameters[:, :-1]
         return centred

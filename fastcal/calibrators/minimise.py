@@ -73,8 +73,7 @@ def minimise(
         found = _search(objective, x, value, slope, direction, noise) if slope < 0 else None
         if found is None:
             if not memory and not age:  # steepest descent along the curvature just taken fails: rounding is all
-                small = not slope < 0 or -slope <= 1e4 * noise
-                return Minimum(x, value, gradient, n_iter, small)
+                return Minimum(x, value, gradient, n_iter, abs(slope) <= 1e4 * noise)
             divide, age = curvature(x), 0
             memory.clear()
             continue
@@ -101,6 +100,9 @@ def _two_loops(gradient: Array, memory: deque[tuple[Array, Array, float]], divid
         shares.append(share)
         rest -= share * change
     rest = divide(rest)
+    if memory:  # the curvature's scale as the last step found it, as is usual where it is the identity
+        _, change, along = memory[-1]
+        rest *= along / float(change @ divide(change))
     for (step, change, along), share in zip(memory, reversed(shares), strict=True):
         rest += (share - float(change @ rest) / along) * step
     return rest

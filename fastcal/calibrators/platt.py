@@ -51,7 +51,7 @@ class PlattScaling(OneAgainstRest):
     >>> import fastcal as fc
     >>> platt = fc.PlattScaling().fit([0.1, 0.3, 0.35, 0.6, 0.8], [0, 0, 1, 0, 1])
     >>> platt.predict_proba([0.2, 0.7]).round(3)
-    array([0.335, 0.536])
+    array([0.296, 0.567])
     """
 
     default_input: ClassVar[Input] = "probs"
@@ -94,7 +94,7 @@ class PlattScaling(OneAgainstRest):
         scale = np.where(constant, 0.0, 2.0 / np.where(constant, 1.0, half))
         first = rows.n_columns - n_maps if rows.n_columns == 2 else 0
 
-        def prepare(scores: Array, columns: Array, x: Array, v: Array | None) -> None:
+        def prepare(scores: Array, columns: Array, x: Array, _: Array | None) -> None:
             at = columns - first
             kernels.logistic.centred(scores, columns, 0.5 * middle[at], scale[at], x)
 

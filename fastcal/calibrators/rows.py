@@ -167,27 +167,29 @@ class Rows(ABC):
     def waves(self) -> Iterator[Sequence[Callable[[], Block]]]:
         """Blocks, each made by the thread that calls for it."""
 
-    def total(
-        self, size: int, make_adder: Callable[[], Adder], n_threads: int | None, blocks_a_sum: int = 1
-    ) -> Array:
+    def total(self, size: int, make_adder: Callable[[], Adder], n_threads: int | None, blocks_a_sum: int = 1) -> Array:
         """The sum (size,) over all blocks, in their order, of what adders, one a thread, put into zeros.
 
         Each of so many neighbouring blocks goes to one thread, and into the same sum: for sums as large as blocks.
         """
-        result = np.zeros(size)
+        result, last = np.zeros(size), np.zeros(size)
         n_bytes = 8 * BLOCK_SIZE
+        before = 0  # blocks of the last sum that earlier waves have given it
 
         for wave in self.waves():
-            parts = np.zeros((-(-len(wave) // blocks_a_sum), size))
+            parts = np.zeros((-(-(before + len(wave)) // blocks_a_sum), size))
+            parts[0] = last
             failures: list[tuple[int, DataError]] = []
 
-            def make_worker(wave: Any = wave, parts: Array = parts, failures: Any = failures) -> engine.Worker:
+            def make_worker(
+                wave: Any = wave, parts: Array = parts, failures: Any = failures, before: int = before
+            ) -> engine.Worker:
                 add = make_adder()
 
                 def work(start: int, stop: int) -> bool:
-                    for i in range(start, stop):
+                    for i in range(max(start, before), stop):
                         try:
-                            add(wave[i](), parts[i // blocks_a_sum])
+                            add(wave[i - before](), parts[i // blocks_a_sum])
                         except DataError as error:
                             failures.append((i, error))
                             return True
@@ -195,11 +197,14 @@ class Rows(ABC):
 
                 return work
 
-            engine.run(len(wave), n_bytes, blocks_a_sum, make_worker, n_threads)
+            engine.run(before + len(wave), n_bytes, blocks_a_sum, make_worker, n_threads)
             if failures:
                 raise min(failures, key=lambda failure: failure[0])[1]
-            for part in parts:
+            whole, before = divmod(before + len(wave), blocks_a_sum)
+            for part in parts[:whole]:
                 result += part
+            last = parts[whole] if before else np.zeros(size)
+        result += last
         self.checked = True
         return result
 
@@ -300,6 +305,8 @@ class BatchRows(Rows):
         if n_waiting:
             yield self._cut(waiting, n_rows, n_waiting, size)
             n_rows += n_waiting
+        if n_rows == 0:
+            raise DataError("batches", (), "has no rows")
         if self.checked and n_rows != self.n_rows:
             raise DataError("batches", (), f"has {n_rows} rows, and had {self.n_rows} the time before")
         self.n_rows = n_rows

@@ -68,7 +68,7 @@ class Scaled(Calibrator):
         decided = np.empty(n, np.int64)
         middle = 0.0 if self._form().input == "logits" else 0.5
 
-        def decide(part: Array, start: int, stop: int, apply: Applier) -> None:
+        def decide(_part: Array, start: int, stop: int, _apply: Applier) -> None:
             given = column.chunk(start, stop)
             decided[start:stop] = given[:, 0] > middle if n_columns == 1 else given.argmax(axis=1)
 
@@ -166,7 +166,7 @@ class Look:
             return 0.0
         if not 0 < first < math.inf:
             return math.nan
-        bent = slope * second / (2 * first * first)
+        bent = slope / first * (second / first) / 2
         return slope / first / (1 - bent) if abs(bent) < MOST_BENT else slope / first
 
     @property
@@ -206,10 +206,7 @@ def fit_temperature(rows: Rows, bounds: Bounds, max_iter: int, tol: float, n_thr
             warn(_on_bound(now, all_right, bool(too_hot)))
             return Fit(now, True, n_iter)
         if n_iter < max_iter:
-            if all_right:
-                temperature = low
-            else:
-                temperature = min(max(_next(now, step, before, cold, hot), low), high)
+            temperature = low if all_right else min(max(_next(now, step, before, cold, hot), low), high)
             before = abs(step)
             now = look(rows, temperature, n_threads)
     converged = now.gradient_norm <= tol and not all_right
@@ -288,7 +285,9 @@ def look(rows: Rows, temperature: float, n_threads: int | None) -> Look:
             raise DataError("scores", (), "give every label probability 0, at any temperature")
         raise DataError("sample_weight", (), "is 0 in every row")
     means = [float(sums[at] / weight) for at in (kernel.LOSS, kernel.SLOPE, kernel.CURVE, kernel.BEND)]
-    return Look(temperature, finite(max(means[0], 0.0)), *means[1:], int(sums[kernel.N_ZERO]), int(sums[kernel.N_BELOW]))
+    return Look(
+        temperature, finite(max(means[0], 0.0)), *means[1:], int(sums[kernel.N_ZERO]), int(sums[kernel.N_BELOW])
+    )
 
 
 def differ(rows: Rows, n_threads: int | None) -> bool:
@@ -343,7 +342,8 @@ def _softmax(temperature: float, n_columns: int, dtype: np.dtype[Any]) -> Applie
     rows, ours = kernels.rows, kernels.temperature
     if n_columns <= ours.CLASSES:
         lines = rows.scratch(ours.CLASSES * rows.BLOCK, dtype)
-        work = lines, read_only(lines), rows.scratch(2 * rows.BLOCK, dtype), np.empty(rows.BLOCK)
+        turned = rows.scratch(lines.size + kernels.intrinsics.LINE, dtype)
+        work = lines, read_only(lines), turned, rows.scratch(2 * rows.BLOCK, dtype), np.empty(rows.BLOCK)
         return lambda values, out: ours.softmax(values, *divided, *work, out.reshape(-1))
     none, lines = np.empty(0, dtype), rows.scratch(8 * rows.LANES, dtype)
     powers = rows.scratch(n_columns + 8 * rows.LANES, dtype)

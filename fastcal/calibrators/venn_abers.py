@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ from ..ordered.groups import MAX_COUNT, Groups, groups
 from .base import Applier, OneAgainstRest
 from .forms import Form, Input, Taken, checked_input
 from .logistic import n_maps_of
-from .rows import ArrayRows, Block, Rows
+from .rows import Rows
 from .two_logits import AsGiven
 
 CELLS_PER_KNOT = 4
@@ -90,7 +90,9 @@ class VennAbers(OneAgainstRest):
         return _InOrder(checked_input(self.input, self.default_input), self.taken, self.minus_inf)
 
     def _estimate(self, rows: Rows) -> dict[str, Any]:
-        held = _held(rows)
+        held = list(rows.blocks())
+        if not held:
+            raise DataError("batches", (), "has no rows")
         n_maps, n_folds = n_maps_of(rows), self.folds or 1
         weights = _column([block.weights for block in held], None) if held[0].weights is not None else None
         labels = np.concatenate([block.labels for block in held])
@@ -104,7 +106,7 @@ class VennAbers(OneAgainstRest):
         many = n_jobs >= engine.thread_count(self.n_threads)
         fitted: dict[int, Steps] = {}
 
-        def job(number: int, stop: int) -> None:
+        def job(number: int, _: int) -> None:
             fold, k = divmod(number, n_maps)
             which = slice(fold, None, n_folds)
             scores = _column([block.scores for block in held], k - n_maps)[which]
@@ -200,19 +202,6 @@ class _InOrder(AsGiven):
         return out
 
 
-def _held(rows: Rows) -> list[Block]:
-    """All blocks; those of batches are copied, as a batch's memory may be used again for the next one."""
-    if isinstance(rows, ArrayRows):
-        return list(rows.blocks())
-    held = []
-    for block in rows.blocks():
-        weights = None if block.weights is None else block.weights.copy()
-        held.append(replace(block, scores=block.scores.copy(), labels=block.labels.copy(), weights=weights))
-    if not held:
-        raise DataError("batches", (), "has no rows")
-    return held
-
-
 def _column(parts: list[Any], k: int | None) -> Array:
     """One column of all blocks, read-only."""
     column: Array = np.concatenate([part if k is None else part[:, k] for part in parts])
@@ -243,7 +232,7 @@ class Steps:
         sums = _in_counts(found.sums)
         values = np.empty((2, m))
 
-        def tabulate(number: int, stop: int) -> None:
+        def tabulate(number: int, _: int) -> None:
             mirrored = number == 0
             points, rests = _points(sums, mirrored)
             one = points.dtype.type(1)
@@ -286,9 +275,10 @@ def _points(sums: Array, mirrored: bool) -> tuple[Array, Array | None]:
     """What kernels take: cumulated sums, from the last group to the first with labels changed if ``mirrored``."""
     m = len(sums)
     if sums.shape[1] == 2:
-        points = np.zeros((m + 1, 2), np.int64)
-        np.cumsum(sums[::-1, ::-1] if mirrored else sums, axis=0, out=points[1:])
-        return points, None
+        counts = np.zeros((m + 1, 2), np.int64)
+        for column in range(2):  # four times as fast as both at once
+            np.cumsum(sums[::-1, 1 - column] if mirrored else sums[:, column], out=counts[1:, column])
+        return counts, None
     points, rests = np.empty((m + 1, 2)), np.empty((m + 1, 2))
     turned = np.ascontiguousarray(sums[::-1][:, [2, 3, 0, 1]]) if mirrored else sums
     kernels.venn_abers.cumulate(turned, points, rests)

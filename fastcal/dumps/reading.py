@@ -41,7 +41,7 @@ def read_batches(
 ) -> BatchReader:
     """The rows of dumps as batches that can be gone through again and again: for ``fit_batches``.
 
-    ``paths``: a .npz or Parquet file, or a list of such and of .npy files that belong together; ``logits`` or ``probs``,
+    ``paths``: a .npz or Parquet file, or a list of such and of .npy files that belong together; ``logits``, ``probs``,
     ``labels`` and ``weights`` name arrays in them, where they are not called that. Memory holds a batch of 16 MB.
     ``.from_logits`` says which of the two the scores are. Raises DumpError, a ValueError, for a file that cannot be read.
 

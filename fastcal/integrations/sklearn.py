@@ -106,7 +106,8 @@ class CalibratedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator): 
 
     def predict(self, X: Any) -> Array:
         """The class of the largest probability, of equals the first."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+        places = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[places])
 
     def _calibrator(self) -> Calibrator:
         if isinstance(self.method, Calibrator):

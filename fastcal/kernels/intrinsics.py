@@ -113,8 +113,8 @@ def plain_turn_tile(source: Any, start: Any, stride: Any, target: Any, place: An
     """
     n = LINE // target.itemsize
     flat = source.reshape(-1)
-    for i in range(n):
-        for k in range(n):
+    for k in range(n):  # column by column: one may end where the next begins
+        for i in range(n):
             target[place + k * step + i] = flat[start + i * stride + k]
 
 

@@ -15,10 +15,9 @@ import numpy as np
 
 from .elementary import LOWERED, exp_lifted, larger, log
 from .gather import turn_tiles
-from .intrinsics import LINE, turn_tile
 from .jit import inner, kernel
 from .rows import BLOCK
-from .tiles import ROWS, add_product
+from .tiles import add_product
 
 # Numbers of a row: a line each of ``few``. A row may have been divided by SCALE, so that its products are finite.
 MAXIMUM, TOTAL, SCALE, INVERSE, WEIGHT, LABEL, SCORE = (BLOCK * place for place in range(7))
@@ -78,7 +77,7 @@ def mapped(lines, weight, bias, n_classes, few, u):
         b = bias[k]
         for i in range(BLOCK):
             u[np.uintp(k * BLOCK + i)] = b * few[INVERSE + i]
-    add_product(n_classes, BLOCK, weight, n_classes, 1, lines, 0, BLOCK, u, BLOCK, n_classes)
+    add_product(n_classes, BLOCK, weight, n_classes, 1, lines, 0, BLOCK, u, BLOCK, n_classes, False)
 
 
 @inner
@@ -147,7 +146,7 @@ def _residuals(u, n_classes, n, share, few, counts):
 
 
 @inner
-def _add_lanes(u, lines, n_classes, lanes, offset):
+def add_lanes(u, lines, n_classes, lanes, offset):
     """lanes += the product of both, or u alone where ``lines`` is None."""
     for k in range(n_classes):
         for i in range(LANES):
@@ -165,7 +164,7 @@ def _add_lanes(u, lines, n_classes, lanes, offset):
 
 
 @inner
-def _fold(lanes, n, into, start):
+def fold(lanes, n, into, start):
     for k in range(n):
         total = 0.0
         for i in range(LANES):
@@ -211,10 +210,10 @@ def vector_sums(scores, labels, weights, share, weight, bias, curved, lines, u, 
                     sums[2 + 4 * n_classes + k] += q
             continue
         _residuals(u, n_classes, n, share, few, sums)
-        _add_lanes(u, lines, n_classes, lanes, np.int64(0))
-        _add_lanes(u, None, n_classes, lanes, size)
+        add_lanes(u, lines, n_classes, lanes, np.int64(0))
+        add_lanes(u, None, n_classes, lanes, size)
     if not curved:
-        _fold(lanes, 2 * n_classes, sums, 2)
+        fold(lanes, 2 * n_classes, sums, 2)
 
 
 @kernel
@@ -237,111 +236,15 @@ def matrix_sums(scores, flat, labels, weights, share, weight, bias, normalised, 
         unscaled(few)
         mapped(lines, weight, bias, n_classes, few, u)
         _residuals(u, n_classes, n, share, few, sums)
-        _add_lanes(u, None, n_classes, lanes, np.int64(0))
+        add_lanes(u, None, n_classes, lanes, np.int64(0))
         if as_given:
-            add_product(
-                n_classes, n_classes, u, BLOCK, 1, flat, first * n_classes, n_classes, g, width, n
-            )
+            add_product(n_classes, n_classes, u, BLOCK, 1, flat, first * n_classes, n_classes, g, width, n, False)
         else:
             for k in range(n_classes):
                 for i in range(BLOCK):
                     rows[np.uintp(i * n_classes + k)] = lines[np.uintp(k * BLOCK + i)]
-            add_product(n_classes, n_classes, u, BLOCK, 1, rows, 0, n_classes, g, width, n)
-    _fold(lanes, n_classes, sums, 2)
+            add_product(n_classes, n_classes, u, BLOCK, 1, rows, 0, n_classes, g, width, n, False)
+    fold(lanes, n_classes, sums, 2)
     for k in range(n_classes):
         for j in range(n_classes):
             sums[2 + n_classes + k * n_classes + j] += g[k * width + j]
-
-
-@inner
-def _upright(lines, n_lines, width, rows):
-    """Lines of numbers as rows ``width`` apart."""
-    for k in range(n_lines):
-        for i in range(BLOCK):
-            rows[np.uintp(i * width + k)] = lines[np.uintp(k * BLOCK + i)]
-
-
-@kernel
-def curvature(scores, weights, share, weight, bias, full, normalised, lines, u, few, m, m_rows, x_rows, outer, diagonal):
-    """Add what the Hessian of the NLL consists of, the sum over rows of share w (diag(p) - p p^T) times z z^T.
-
-    Parameters are the rows of (W, b) one after the other where ``full``, else w and then b; ``m`` holds p_j z_a of each
-    of these P, a line each. ``outer`` (P, P) gets the sum of share w m m^T, ``diagonal`` (P, K + 1) that of share w m
-    (z, 1)^T; both are flat, of rows to a multiple of ROWS and widths to a multiple of 8. float64.
-    """
-    n_classes = bias.shape[0]
-    n_more = n_classes + 1
-    n_parameters = n_classes * n_more if full else 2 * n_classes
-    width = (n_parameters + 7) // 8 * 8
-    narrow = (n_more + 7) // 8 * 8
-    for first in range(0, scores.shape[0], BLOCK):
-        left = scores.shape[0] - first
-        n = BLOCK if left > BLOCK else left
-        turned(scores, first, n_classes, lines)
-        if normalised:
-            log_softmax(lines, n_classes, -777.0, few, u)
-        unscaled(few)
-        for i in range(BLOCK):
-            few[WEIGHT + i] = weights[first + i] * share if i < n else 0.0
-        if full:
-            mapped(lines, weight, bias, n_classes, few, u)
-        else:
-            scaled(lines, weight, bias, n_classes, few, u)
-        powers(u, n_classes, -777.0, few)
-        spread(u, n_classes, few)
-        for i in range(BLOCK):
-            lines[np.uintp(n_classes * BLOCK + i)] = 1.0
-        for k in range(n_parameters):
-            j = k // n_more if full else k % n_classes
-            a = k % n_more if full else (k if k < n_classes else n_classes)
-            for i in range(BLOCK):
-                m[np.uintp(k * BLOCK + i)] = u[np.uintp(j * BLOCK + i)] * lines[np.uintp(a * BLOCK + i)]
-        _upright(m, n_parameters, width, m_rows)
-        _upright(lines, n_more, narrow, x_rows)
-        for k in range(n_parameters):
-            for i in range(BLOCK):
-                m[np.uintp(k * BLOCK + i)] *= few[WEIGHT + i]
-        add_product(n_parameters, n_parameters, m, BLOCK, 1, m_rows, 0, width, outer, width, n)
-        add_product(n_parameters, n_more, m, BLOCK, 1, x_rows, 0, narrow, diagonal, narrow, n)
-
-
-@kernel
-def factors(scores, weights, share, weight, bias, normalised, lines, u, few, x_rows, p_rows, among, between, sums):
-    """Add the factors that stand for the Hessian of (W, b) where it is large.
-
-    ``among`` (K, K) gets the sum over rows of share w p p^T, ``between`` (K + 1, K + 1) that of share w s (z, 1) (z,
-    1)^T with s = 1 - sum_k p_k^2, ``sums`` (K + 1,) that of share w p_k and of share w s. Flat, padded as above.
-    """
-    n_classes = bias.shape[0]
-    n_more = n_classes + 1
-    narrow = (n_more + 7) // 8 * 8
-    for first in range(0, scores.shape[0], BLOCK):
-        left = scores.shape[0] - first
-        n = BLOCK if left > BLOCK else left
-        turned(scores, first, n_classes, lines)
-        if normalised:
-            log_softmax(lines, n_classes, -777.0, few, u)
-        unscaled(few)
-        for i in range(BLOCK):
-            few[WEIGHT + i] = weights[first + i] * share if i < n else 0.0
-            few[SCORE + i] = 1.0
-        mapped(lines, weight, bias, n_classes, few, u)
-        powers(u, n_classes, -777.0, few)
-        spread(u, n_classes, few)
-        _upright(u, n_classes, narrow, p_rows)
-        for k in range(n_classes):
-            for i in range(BLOCK):
-                at = np.uintp(k * BLOCK + i)
-                few[SCORE + i] -= u[at] * u[at]
-                u[at] *= few[WEIGHT + i]
-                sums[k] += u[at]
-        add_product(n_classes, n_classes, u, BLOCK, 1, p_rows, 0, narrow, among, narrow, n)
-        for i in range(BLOCK):
-            lines[np.uintp(n_classes * BLOCK + i)] = 1.0
-            few[SCORE + i] = larger(0.0, few[SCORE + i]) * few[WEIGHT + i]
-            sums[n_classes] += few[SCORE + i]
-        _upright(lines, n_more, narrow, x_rows)
-        for k in range(n_more):
-            for i in range(BLOCK):
-                lines[np.uintp(k * BLOCK + i)] *= few[SCORE + i]
-        add_product(n_more, n_more, lines, BLOCK, 1, x_rows, 0, narrow, between, narrow, n)

@@ -69,9 +69,7 @@ def _plain(
 
 def _lower(n_lines: int) -> Any:
     def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        arrays = {
-            i: context.make_array(signature.args[i])(context, builder, args[i]).data for i in (0, 4, 7)
-        }
+        arrays = {i: context.make_array(signature.args[i])(context, builder, args[i]).data for i in (0, 4, 7)}
         kind = signature.args[0].dtype
         size = LINE * 8 // kind.bitwidth
         line = ir.VectorType(context.get_value_type(kind), size)
@@ -102,8 +100,7 @@ def _lower(n_lines: int) -> Any:
             sums.append(one)
         at = builder.add(args[5], builder.mul(args[6], i))
         right = [
-            builder.load(place(4, builder.add(at, ir.Constant(index, v * size))), align=aligned)
-            for v in range(n_lines)
+            builder.load(place(4, builder.add(at, ir.Constant(index, v * size))), align=aligned) for v in range(n_lines)
         ]
         step = builder.mul(args[3], i)
         after = []
@@ -141,19 +138,24 @@ def wide_tile(typingctx, a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row
 
 
 @inner
-def add_product(n_rows, width, a, a_row, a_step, b, b_at, b_step, c, c_row, n):
+def add_product(n_rows, width, a, a_row, a_step, b, b_at, b_step, c, c_row, n, upper):
     """c[r c_row + l] += sum over i < n of a[r a_row + i a_step] b[b_at + i b_step + l], r < n_rows, l < width.
 
     All is done in whole tiles: rows of ``a`` and ``c`` up to the next multiple of ROWS, and lines up to the next
-    multiple of LINE bytes, have to exist; what they hold beyond is arbitrary.
+    multiple of LINE bytes, have to exist; what they hold beyond is arbitrary. Where ``upper``, tiles are
+    left out that lie below the diagonal.
     """
     size = np.int64(LINE // c.itemsize)
     wide = size * WIDE
     for at in range(0, width - width % wide, wide):
         for r in range(0, n_rows, ROWS):
+            if upper and at + wide <= r:
+                break
             wide_tile(a, r * a_row, a_row, a_step, b, b_at + at, b_step, c, r * c_row + at, c_row, n)
     for at in range(width - width % wide, width, size):
         for r in range(0, n_rows, ROWS):
+            if upper and at + size <= r:
+                break
             tile(a, r * a_row, a_row, a_step, b, b_at + at, b_step, c, r * c_row + at, c_row, n)
 
 

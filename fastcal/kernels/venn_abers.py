@@ -39,7 +39,7 @@ def _steeper_first(points, rests, corner, near, far, lift):
 
 @kernel
 def cumulate(sums, points, rests):
-    """The points of groups of floats in two parts (m, 4): high parts in ``points`` (m + 1, 2), low ones in ``rests``."""
+    """Points of groups of floats in two parts (m, 4): high parts in ``points`` (m + 1, 2), low ones in ``rests``."""
     for column in range(2):
         high, low = 0.0, 0.0
         points[0, column] = 0.0
