@@ -16,7 +16,7 @@ from types import ModuleType
 from comparisons import TABLE
 from peers import available
 
-from . import calibration, courses, ensembles, machine, ood, order, readme, selective
+from . import calibration, calibrators, courses, ensembles, machine, ood, order, readme, selective
 from .machine import Bystanders, Figure
 from .race import FULL, QUICK, Line, measure, use_all_cores
 
@@ -30,6 +30,7 @@ SETS: dict[str, ModuleType] = {
     "ensembles": ensembles,
     "ood": ood,
     "selective": selective,
+    "calibrators": calibrators,
 }
 
 LIBRARIES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "torchmetrics", "netcal")
@@ -76,6 +77,10 @@ def main() -> None:
             written.put(name, [*module.as_markdown(outcomes), *(["", *table] if table else [])])
             found[name] = [order.as_json(outcome) for outcome in outcomes]
             found[f"{name} figures"] = [asdict(figure) for figure in figures]
+    if options.only in (None, "methods"):
+        table = calibrators.table_of_methods(calibrators.methods())
+        print("\n".join(table), end="\n\n")
+        written.put("methods", table)
     figures = whole_processes(options)
     if options.only is None:
         written.put("processes", readme.whole(figures))
@@ -117,7 +122,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures, of all peers")
     parser.add_argument("--readme", action="store_true", help="write the tables into the README")
     rows = dict.fromkeys(row.name for row in TABLE if row.timed)
-    names = [*rows, *processes(quick=True), "comparisons", "courses", *SETS]
+    names = [*rows, *processes(quick=True), "comparisons", "courses", *SETS, "methods"]
     parser.add_argument("--only", choices=names, metavar="NAME", help=f"one of {', '.join(names)}")
     return parser.parse_args()
 

@@ -15,7 +15,7 @@ import numpy as np
 import fastcal as fc
 
 from .courses import Call
-from .order import Outcome, Trial, measure, shrunk
+from .order import Outcome, Trial, measure, shrunk, table_of_races
 
 FIT, APPLY, ENSEMBLE = "TemperatureScaling.fit", "TemperatureScaling.predict_proba", "EnsembleTemperatureScaling.fit"
 SCIKIT_LEARN, TORCH, COPY = "scikit-learn", "torch LBFGS", "copy on two threads"
@@ -93,7 +93,7 @@ def torch_recipe(logits: np.ndarray, labels: np.ndarray) -> float:
         return loss
 
     optimiser.step(closure)
-    return float(temperature)
+    return float(temperature.detach())
 
 
 def mixtures(trial: Trial) -> dict[str, Call]:
@@ -132,6 +132,11 @@ def run(seconds: float, shrink: int = 1) -> Iterator[Outcome]:
     """Every trial; ``shrink`` divides the number of rows."""
     for trial in shrunk(TRIALS, shrink):
         yield measure(trial, contenders(trial), seconds)
+
+
+def as_markdown(outcomes: list[Outcome]) -> list[str]:
+    """The table for the README."""
+    return table_of_races("temperature scaling", outcomes)
 
 
 if __name__ == "__main__":

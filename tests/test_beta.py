@@ -41,7 +41,7 @@ def nll(fitted, p, y, weights=None):
     return np.average(np.where(y == 1, -np.log(q), -np.log1p(-q)), weights=weights)
 
 
-@pytest.mark.filterwarnings("ignore:labels fall", "ignore:scores separate", "ignore:rows have one label")
+@pytest.mark.filterwarnings("ignore:labels do not rise", "ignore:scores separate", "ignore:rows have one label")
 @settings(max_examples=EXAMPLES)
 @given(st.integers(0, 10**6), st.sampled_from([(1.0, 1.0), (0.2, 0.2), (20.0, 5.0)]), st.sampled_from(PARAMETERS))
 def test_the_optimum_is_scipys(seed, shape, parameters):
@@ -128,7 +128,7 @@ def test_separable_labels_warn_and_stay_finite(parameters):
 @pytest.mark.parametrize("parameters", PARAMETERS)
 def test_labels_at_odds_with_scores_give_a_constant_and_warn(parameters):
     p = np.linspace(0.05, 0.95, 20)
-    with pytest.warns(fc.FitWarning, match="a_ and b_ are on their bound 0"):
+    with pytest.warns(fc.FitWarning, match="labels do not rise with scores: a_ and b_ are on their bound 0"):
         fitted = fc.BetaCalibration(parameters=parameters).fit(p, p < 0.3)
     expected = 0.5 if parameters == "ab" else 0.3
     np.testing.assert_allclose(fitted.predict_proba(p), expected, rtol=1e-9)
@@ -164,10 +164,17 @@ def test_zeros_and_ones_count_as_clip():
     half = fc.BetaCalibration(parameters="am").fit(p.astype(np.float16), y)
     named = fc.BetaCalibration(parameters="am", clip=2.0**-23).fit(p, y)
     assert (coefficients(single) == coefficients(half)).all()
+    assert single.a_ > 1.5 * fitted.a_
     assert coefficients(single) == pytest.approx(coefficients(named), rel=1e-12)
     with pytest.warns(fc.FitWarning, match="separate"):
         exact = fc.BetaCalibration().fit([0.0, 1.0, 0.0, 1.0], [0, 1, 0, 1])
     assert exact.predict([0.0, 1.0]).tolist() == [0, 1]
+
+
+def test_scores_that_are_one_when_clipped_give_the_share_of_label_1():
+    with pytest.warns(fc.FitWarning, match="on their bound 0"):
+        fitted = fc.BetaCalibration().fit([0.0, 1e-20, 1e-19, 1e-300, 0.0], [0, 1, 0, 1, 1])
+    np.testing.assert_allclose(fitted.predict_proba([0.0, 1.0]), 0.6, rtol=1e-12)
 
 
 def test_logits_are_probabilities_of_a_softmax():
@@ -210,6 +217,9 @@ def test_what_a_file_may_not_hold():
     fitted._check_fitted()
     fitted.a_ = -1.0
     with pytest.raises(ValueError, match="a_ or b_ is negative"):
+        fitted._check_fitted()
+    fitted.a_, fitted.converged_ = 1.0, 1
+    with pytest.raises(ValueError, match="converged_, n_iter_ and gradient_norm_ are no"):
         fitted._check_fitted()
     fitted.a_ = np.nan
     with pytest.raises(ValueError, match="a_ is no array"):

@@ -29,7 +29,7 @@ from fastcal.integrations.sklearn import CalibratedClassifier
 pytestmark = pytest.mark.filterwarnings("ignore::fastcal.FitWarning")
 
 
-@parametrize_with_checks([CalibratedClassifier(LogisticRegression(), "temperature", cv=3)] if JIT else [])
+@parametrize_with_checks([CalibratedClassifier(LogisticRegression(), "temperature", cv=2)] if JIT else [])
 def test_checks_of_scikit_learn(estimator, check):
     with suppress(SkipTest):  # of checks that need pandas, or an array API that scipy was not told of
         check(estimator)

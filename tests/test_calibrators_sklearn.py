@@ -22,7 +22,7 @@ from fastcal.calibrators import held_out
 from fastcal.calibrators.methods import CLASSES, METHODS, class_of, for_scores
 from fastcal.calibrators.rows import table
 
-pytest.importorskip("sklearn", minversion="1.6")
+pytest.importorskip("sklearn", minversion="1.8")
 from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_predict
@@ -77,7 +77,11 @@ class Columns(ClassifierMixin, BaseEstimator):
 
 
 # name of a check -> why it fails, of each method
-EXPECTED: dict[str, dict[str, str]] = {}
+SEPARABLE = {
+    "check_sample_weight_equivalence_on_dense_data": "its 15 rows can be told apart, so that no fit of finite weights "
+    "has the least NLL; where ours stop differs by 1e-6, and the check allows 1e-7"
+}
+EXPECTED = dict.fromkeys(["vector", "matrix", "dirichlet", "beta"], SEPARABLE)
 METHODS_CHECKED = list(METHODS) if JIT else ["temperature"]
 
 
@@ -85,7 +89,9 @@ def expected(estimator):
     return EXPECTED.get(estimator.method, {})
 
 
-@parametrize_with_checks([Columns(method) for method in METHODS_CHECKED], expected_failed_checks=expected)
+@parametrize_with_checks(
+    [Columns(method) for method in METHODS_CHECKED], expected_failed_checks=expected, xfail_strict=False
+)
 def test_checks_of_scikit_learn(estimator, check):
     with suppress(SkipTest):  # of checks that need pandas, or an array API that scipy was not told of
         check(estimator)

@@ -11,7 +11,7 @@ import pytest
 from conftest import JIT
 from hypothesis import given
 from hypothesis import strategies as st
-from test_temperature import SHAPES, sample, sums
+from rows_temperature import SHAPES, sample, sums
 
 import fastcal as fc
 from fastcal import engine

@@ -34,6 +34,7 @@ METHODS = {
     "isotonic": (fc.IsotonicCalibration, oracle.isotonic_map),
     "bbq": (fc.BBQ, oracle.bbq),
 }
+COLUMNS = [0, 2, 3, 20] if JIT else [0, 3]
 every = pytest.mark.parametrize("method", METHODS)
 
 
@@ -70,7 +71,7 @@ def in_small_pieces(monkeypatch):
 
 @every
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("n_columns", [0, 2, 3, 20])
+@pytest.mark.parametrize("n_columns", COLUMNS)
 def test_is_its_definition(method, n_columns, weighted):
     make, twin = METHODS[method]
     p, y, w = sample(70 if JIT else 40, n_columns, ties=n_columns == 3)
@@ -151,7 +152,7 @@ def test_weights_of_one_are_no_weights(method):
 
 
 @every
-@pytest.mark.parametrize("n_columns", [0, 2, 3, 20])
+@pytest.mark.parametrize("n_columns", COLUMNS)
 @pytest.mark.parametrize(
     "case",
     ["separable", "all wrong", "constant", "one class", "class missing", "zeros and ones", "one row", "tiny weights"],
@@ -257,6 +258,11 @@ def test_what_is_fitted():
     assert left.predict_proba([np.nextafter(0.25, 0)])[0] == 0
 
 
+def test_the_closure_is_the_one_that_was_fitted():
+    calibrator = fc.HistogramBinning(n_bins=2).fit([0.5, 0.6], [0, 1])
+    assert calibrator.set_params(closed="left").predict_proba([0.5])[0] == 0
+
+
 def test_many_bins_are_counted_in_one_thread_alike(monkeypatch):
     p, y, _ = sample(100, 3)
     few = fc.HistogramBinning(n_bins=8).fit(p, y)
@@ -310,6 +316,7 @@ def test_what_a_file_may_not_hold_is_refused(method):
         (scores, good[scores].reshape(1, -1)),
         *([("values_", good["values_"][::-1])] if method == "isotonic" else []),
         *([("weight_", -good["weight_"]), ("weight_", good["weight_"][:-1])] if "weight_" in good else []),
+        *([("closed_", "both")] if "closed_" in good else []),
         *([("n_models_", good["n_models_"][:-1])] if method == "bbq" else []),
     ]:
         with pytest.raises(ValueError):  # noqa: PT011 - each its own

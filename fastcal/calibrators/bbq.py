@@ -46,7 +46,7 @@ class BBQ(OneAgainstRest):
     Fitted: the mean of the models, whose steps are where any of them has one. ``offsets_`` (m + 1,), m maps (1 of two
     classes, else K), of which map k has the edges ``edges_``, from 0 to 1, from ``offsets_[k]`` to ``offsets_[k + 1]``,
     bins (lo, hi], and one value less: ``values_``, from ``offsets_[k] - k`` on. ``n_models_`` (m,), how many models
-    were kept, ``n_bins_`` (m,), the bins that the best one was asked for, and ``log_evidence_`` (m,), its score in nats.
+    were kept, ``n_bins_`` (m,), the bins that the best was asked for, and ``log_evidence_`` (m,), its score in nats.
 
     A class that no row has is nearly 0, one that all rows have nearly 1; constant scores have one bin. All scores of a
     class are needed, which are held as :class:`fastcal.IsotonicCalibration` holds them. A row of weight 2 counts as two

@@ -138,7 +138,7 @@ class BetaCalibration(OneAgainstRest):
             separated &= (seen.high0 <= 0.5) & (seen.low1 >= 0.5)
         for which, problem_seen in (
             (single, "rows have one label or one score{}: a_ and b_ are 0, all get one probability"),
-            (flat, "labels fall where scores rise{}: a_ and b_ are on their bound 0, all get one probability"),
+            (flat, "labels do not rise with scores{}: a_ and b_ are on their bound 0, all get one probability"),
             (separated, "scores separate the labels{}: the optimum is at infinity, where the gradient fell below tol"),
         ):
             if which.any():

@@ -15,7 +15,7 @@ from fastcal import kernels as typed_kernels
 
 from .. import engine
 from ..arrays import Array
-from .likelihood import MOST_BLOCKS, Likelihood, scratch
+from .likelihood import MOST_BLOCKS, Likelihood, padded, scratch
 
 kernels: Any = typed_kernels  # unpacked arguments cannot be counted
 
@@ -39,7 +39,7 @@ def curvature_of(part: Likelihood) -> Callable[[Array], Divide]:
 def hessian_of(part: Likelihood, parameters: Array) -> Array:
     """The second derivatives (P, P)."""
     k, p = part.rows.n_classes, part.free.size
-    padded, tall = kernels.tiles.padded, kernels.tiles.ROWS
+    tall = kernels.intrinsics.TILE_ROWS
     wide, narrow, high = padded(p, 8), padded(k + 1, 8), padded(p, tall)
     cut = high * wide
     maps = part.maps(parameters)
@@ -110,7 +110,7 @@ def by_class(part: Likelihood, parameters: Array) -> Divide:
 def by_factors(part: Likelihood, parameters: Array) -> Divide:
     """The mean of diag(p) - p p^T times that of z z^T, of rows by how far they are from certain (as in K-FAC)."""
     k = part.rows.n_classes
-    padded, tall = kernels.tiles.padded, kernels.tiles.ROWS
+    tall = kernels.intrinsics.TILE_ROWS
     narrow, cuts = padded(k + 1, 8), np.cumsum([padded(k, tall), padded(k + 1, tall)]) * padded(k + 1, 8)
     maps = part.maps(parameters)
 
@@ -156,7 +156,7 @@ class Blocks:
         self.weights = np.concatenate([np.ones(b.n_rows) if b.weights is None else b.weights for b in blocks])
         self.scores = np.concatenate([block.scores for block in blocks]).astype(np.float64, copy=False)
         self.scores.flags.writeable = False
-        self.wide = kernels.tiles.padded(k + 1, 8)
+        self.wide = padded(k + 1, 8)
         rows = np.zeros((len(self.scores), self.wide))
         rows[:, :k] = self.scores
         rows[:, k] = 1.0
@@ -168,7 +168,7 @@ class Blocks:
         part, k = self.part, self.part.rows.n_classes
         n, n_more = len(self.scores), k + 1
         probabilities = self._probabilities(parameters)
-        strip, high = kernels.linear_curvature.STRIP, kernels.tiles.padded(n_more, kernels.tiles.ROWS)
+        strip, high = kernels.linear_curvature.STRIP, padded(n_more, kernels.intrinsics.TILE_ROWS)
         found = np.zeros((k, n_more, n_more))
         new, f8 = kernels.rows.scratch, np.dtype(np.float64)
 
@@ -235,7 +235,7 @@ def factorised(hessian: Array, free: Array) -> Divide:
         ridge *= 100  # so near to separated rows that the difference of p and p^2 is rounding
 
     def divide(gradient: Array) -> Array:
-        result = inverse * gradient
+        result: Array = inverse * gradient
         kernels.cholesky.solve(factor, result)
         result *= inverse
         return result

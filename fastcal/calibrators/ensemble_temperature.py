@@ -177,7 +177,8 @@ def _newton(now: _Look) -> Array:
     beyond all numbers, the component that gains most.
     """
     if not np.isfinite(now.products).all():
-        return np.eye(3)[int(np.argmax(now.r))]
+        best: Array = np.eye(3)[int(np.argmax(now.r))]
+        return best
     best, least = now.weights, math.inf
     for size in (1, 2, 3):
         for face in map(list, itertools.combinations(range(3), size)):

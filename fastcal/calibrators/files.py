@@ -7,6 +7,7 @@ can change unnoticed. What is read is held to what the class says of itself: nob
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import math
 import os
@@ -62,7 +63,7 @@ def load_calibrator(path: str | Path) -> Calibrator:
 
     >>> import tempfile, os
     >>> import fastcal as fc
-    >>> fitted = fc.TemperatureScaling().fit([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]], [0, 1, 1])
+    >>> fitted = fc.TemperatureScaling().fit([[2.0, 0.0], [0.0, 1.0], [1.0, 0.0]], [0, 1, 1])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     fitted.save(os.path.join(folder, "calibrator.json"))
     ...     again = fc.load_calibrator(os.path.join(folder, "calibrator.json"))
@@ -89,8 +90,6 @@ class _Problem(Exception):
 
 def packed(calibrator: Calibrator) -> bytes:
     """A fitted calibrator as bytes; equal ones give equal bytes. Raises ValueError for what no file holds."""
-    from fastcal import __version__
-
     name = type(calibrator).__name__
     if name not in CLASSES or type(calibrator) is not class_of(name):
         raise ValueError(f"{name} is none of fastcal's own calibrators; a file holds these only")
@@ -100,7 +99,7 @@ def packed(calibrator: Calibrator) -> bytes:
         "format": FORMAT,
         "version": VERSION,
         "class": name,
-        "fastcal": __version__,
+        "fastcal": importlib.import_module("fastcal").__version__,
         "parameters": _plain({key: parameters[key] for key in parameters if key not in NOT_KEPT}, arrays),
         "fitted": _plain({key: getattr(calibrator, key) for key in (*COMMON, *calibrator.fitted)}, arrays),
     }

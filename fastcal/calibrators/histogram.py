@@ -39,8 +39,9 @@ class HistogramBinning(OneAgainstRest):
     Fitted: ``offsets_`` (m + 1,), m maps (1 of two classes, else K), of which map k has the edges ``edges_`` from
     ``offsets_[k]`` to ``offsets_[k + 1]``, float64; ``values_`` and ``weight_``, the value of each bin and the weight
     of its rows, one less a map: map k's begin at ``offsets_[k] - k``. A bin without rows has its midpoint as its value;
-    ``n_empty_`` counts them. Of scores that are all equal "quantile" makes the one bin [0, 1]. A class that no row has
-    is 0 in all bins that have rows.
+    ``n_empty_`` counts them; ``closed_`` is the side that was closed. Of scores that are all equal "quantile" makes the
+    one bin [0, 1]. A class that no row has is 0 in all bins that have rows. Shares of 0 and 1 stay: a row may get a
+    probability of 0, and an NLL of infinity.
 
     Uniform bins and edges are one pass over rows that are held nowhere; counts without weights are exact. Equal mass
     needs all scores of a class, as :class:`fastcal.IsotonicCalibration` does. Any split and number of threads give the
@@ -60,13 +61,14 @@ class HistogramBinning(OneAgainstRest):
     default_input: ClassVar[Input] = "probs"
     taken: ClassVar[Taken] = "probs"
     one_pass: ClassVar[bool] = True
-    fitted: ClassVar[tuple[str, ...]] = ("edges_", "values_", "weight_", "offsets_", "n_empty_")
+    fitted: ClassVar[tuple[str, ...]] = ("edges_", "values_", "weight_", "offsets_", "n_empty_", "closed_")
 
     edges_: Array
     values_: Array
     weight_: Array
     offsets_: Array
     n_empty_: int
+    closed_: str
 
     def __init__(
         self,
@@ -103,11 +105,11 @@ class HistogramBinning(OneAgainstRest):
         if self._is_quantile:
             found = fit_each(rows, self._fit_quantiles, self.n_threads)
             together, offsets = flat([one[0] for one in found])
-            return _made(together, offsets, np.concatenate([one[1] for one in found]))
+            return self._made(together, offsets, np.concatenate([one[1] for one in found]))
         edges, maps = self._bins().edges, n_maps(rows)
         together, offsets = np.tile(edges, maps), np.arange(maps + 1) * len(edges)
         sums = _counted(rows, Maps.steps(together, None, offsets, left=self.closed == "left"), self.n_threads)
-        return _made(together, offsets, sums)
+        return self._made(together, offsets, sums)
 
     def _fit_quantiles(self, column: OneColumn) -> tuple[Array, Array]:
         """The edges of one class, and the sums of its bins."""
@@ -130,9 +132,28 @@ class HistogramBinning(OneAgainstRest):
         check_maps((self.edges_, self.values_, self.offsets_), maps, values_in_bins=True)
         if self.weight_.shape != self.values_.shape or not (self.weight_ >= 0).all():
             raise ValueError("weight_ holds no weight for each bin")
+        if self.closed_ not in CLOSED:
+            raise ValueError(f"closed_ is {self.closed_!r}; expected 'right' or 'left'")
 
     def _mapper(self) -> Applier:
-        return Maps.steps(self.edges_, self.values_, self.offsets_, left=self.closed == "left")
+        return Maps.steps(self.edges_, self.values_, self.offsets_, left=self.closed_ == "left")
+
+    def _made(self, edges: Array, offsets: Array, sums: Array) -> dict[str, Any]:
+        """What was fitted."""
+        weight, hits = sums.T.copy()
+        begins = np.ones(len(edges), bool)
+        begins[offsets[1:] - 1] = False
+        low, high = edges[begins], edges[1:][begins[:-1]]
+        with np.errstate(invalid="ignore"):
+            values = np.where(weight > 0, hits / weight, (low + high) / 2)
+        return {
+            "edges_": edges,
+            "values_": values,
+            "weight_": weight,
+            "offsets_": offsets,
+            "n_empty_": int(np.count_nonzero(weight == 0)),
+            "closed_": self.closed,
+        }
 
 
 def _counted(rows: Rows, bins: Maps, n_threads: int | None) -> Array:
@@ -163,20 +184,3 @@ def _count(values: Array, labels: Array, weights: Array | None, label: int, bins
         weights = weights.view()
         weights.flags.writeable = False
     kernels.binned_columns.count(values, labels, weights, label, *bins.arguments, sums)
-
-
-def _made(edges: Array, offsets: Array, sums: Array) -> dict[str, Any]:
-    """What was fitted."""
-    weight, hits = sums.T.copy()
-    begins = np.ones(len(edges), bool)
-    begins[offsets[1:] - 1] = False
-    low, high = edges[begins], edges[1:][begins[:-1]]
-    with np.errstate(invalid="ignore"):
-        values = np.where(weight > 0, hits / weight, (low + high) / 2)
-    return {
-        "edges_": edges,
-        "values_": values,
-        "weight_": weight,
-        "offsets_": offsets,
-        "n_empty_": int(np.count_nonzero(weight == 0)),
-    }

@@ -20,7 +20,7 @@ from .rows import Rows
 
 # Where at most one row in so many has the label, the others are not sorted: only counted between those that have it.
 RARE = 8
-CELLS_PER_SCORE, MOST_CELLS = 16, 1 << 16
+CELLS_PER_SCORE, MOST_CELLS = 8, 1 << 16
 
 
 class IsotonicCalibration(OneAgainstRest):
@@ -39,7 +39,8 @@ class IsotonicCalibration(OneAgainstRest):
     Fitted: ``offsets_`` (m + 1,), m maps (1 of two classes, else K), of which map k has the thresholds ``scores_`` and
     ``values_`` from ``offsets_[k]`` to ``offsets_[k + 1]``, in the scores' dtype. They are those of
     :class:`fastcal.IsotonicRegression` for the column. A class that no row has is 0 everywhere, one that all rows have
-    is 1; constant scores have one threshold, the share of the class.
+    is 1; constant scores have one threshold, the share of the class. Values of 0 and 1 stay: a row may get a
+    probability of 0, and an NLL of infinity.
 
     Batches may come from a generator; all of their scores are held, 4 bytes each of float32 and 8 of float64, and
     beyond 1 GB, if the batches can be gone through again, those of some classes at a time. Sums of labels are exact:

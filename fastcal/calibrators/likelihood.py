@@ -23,6 +23,11 @@ FEWEST, MOST = 4096, 1 << 15  # rows of which curvature is taken
 BLOCKS_A_SUM = 8  # a gradient may be as large as a block
 
 
+def padded(n: int, to: int) -> int:
+    """The next multiple."""
+    return -(-n // to) * to
+
+
 def scratch(n_classes: int, dtype: Any) -> tuple[Array, Array, Array]:
     """What kernels work on: lines, u, few."""
     size = (n_classes + 16) * kernels.rows.BLOCK
@@ -104,7 +109,7 @@ class Likelihood:
         k = self.rows.n_classes
         if not self.full:
             return parameters[:k].copy(), parameters[k:].copy()
-        weight = np.zeros((kernels.tiles.padded(k, kernels.tiles.ROWS), k))
+        weight = np.zeros((padded(k, kernels.intrinsics.TILE_ROWS), k))
         weight[:k] = parameters.reshape(k, k + 1)[:, :k]
         return weight.ravel(), parameters.reshape(k, k + 1)[:, k].copy()
 
@@ -118,7 +123,7 @@ class Likelihood:
         scores = new(rows * columns + 64, f8)
         made = {"scores": scores, "ones": ones, "common": scratch(k, f8), "lanes": new(3 * k * 16, f8)}
         if self.full:
-            tall, wide = kernels.tiles.padded(k, kernels.tiles.ROWS), kernels.tiles.padded(k, 8)
+            tall, wide = padded(k, kernels.intrinsics.TILE_ROWS), padded(k, 8)
             made |= {"rows": new(block * (k + 8), f8), "g": new(tall * wide, f8)}
         return made
 

@@ -14,7 +14,7 @@ from ..arrays import Array, DataError
 from .base import Applier, Calibrator, warn
 from .curvature import curvature_of
 from .forms import Input, Taken
-from .likelihood import Likelihood, scratch
+from .likelihood import Likelihood, padded, scratch
 from .minimise import Minimum, minimise
 from .rows import Block, Rows
 
@@ -88,15 +88,18 @@ class LinearCalibrator(Calibrator):
         k = rows.n_classes
         start = np.hstack([np.eye(k), np.zeros((k, 1))]) if self.full else np.stack([np.ones(k), np.zeros(k)])
         free = np.ones(start.shape)
-        # What a constant column adds to logits its bias may as well: its weights stay those of the identity.
+        # What a constant column adds to logits a bias adds as well, and more exactly: its weights are 0.
         fixed = ~survey.varying if not self.normalised else np.full(k, not survey.varying.any())
         if self.full:
             free[:, :k][:, fixed] = 0
         else:
             free[0, fixed] = 0
+        start *= free
         whole = Likelihood(rows, 1.0 / survey.total, free, self._penalties(k), self.normalised, self.n_threads)
         part = whole.sampled()
         x = start.ravel()
+        if not part(x)[0] <= np.log(k):  # no curvature is left of scores of 1e60, say, at the identity
+            x = np.zeros_like(x)
         if not part.dense and self.full:
             x = self._by_column(part, x)
         elif part.rows.n_rows < rows.n_rows and part.dense:
@@ -141,7 +144,7 @@ class LinearCalibrator(Calibrator):
             )
         if not survey.varying.any():
             warn(f"{name}: all rows of scores are the same: only the bias was fitted, to the shares of the labels")
-        elif wrong == 0:
+        elif wrong == 0 and not missing.size:
             warn(
                 f"{name}: the labels are separable: every row has more than half of its probability on its label, "
                 f"which larger weights would only increase; the fit stopped at a mean NLL of {nll:.3g}"
@@ -159,7 +162,7 @@ class LinearCalibrator(Calibrator):
         largest = max(float(np.abs(self.weight_).max()), float(np.abs(self.bias_).max()))
         weight = self.weight_
         if self.full:
-            weight = np.zeros((kernels.tiles.padded(k, kernels.tiles.ROWS), k))
+            weight = np.zeros((padded(k, kernels.intrinsics.TILE_ROWS), k))
             weight[:k] = self.weight_
         made: dict[np.dtype[Any], tuple[Any, ...]] = {}
 

@@ -342,9 +342,12 @@ def check_iterations(max_iter: Any, tol: Any) -> None:
 
 
 def check_coefficients(fitted: Any, names: tuple[str, ...], n_columns: int) -> None:
-    """Raise ValueError unless attributes are finite numbers, one a map."""
+    """Raise ValueError unless attributes are finite numbers, one a map, and say how the fit ended."""
     shape = () if n_columns <= 2 else (n_columns,)
     for name in names:
         value = np.asarray(getattr(fitted, name))
         if value.dtype != np.float64 or value.shape != shape or not np.isfinite(value).all():
             raise ValueError(f"{name} is no array of {shape} finite float64")
+    ended = fitted.converged_, fitted.n_iter_, fitted.gradient_norm_
+    if [type(value) for value in ended] != [bool, int, float] or not (ended[1] >= 0 and 0 <= ended[2] < np.inf):
+        raise ValueError("converged_, n_iter_ and gradient_norm_ are no truth value, count and number")

@@ -10,7 +10,7 @@ from fastcal import kernels
 
 from ..arrays import Array
 
-CELLS_PER_KNOT, LEAST_CELLS, MOST_CELLS = 16, 256, 1 << 16
+CELLS_PER_KNOT, LEAST_CELLS, MOST_CELLS = 8, 64, 1 << 16
 
 
 class Maps:

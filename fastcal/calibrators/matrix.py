@@ -23,8 +23,8 @@ class MatrixScaling(LinearCalibrator):
 
     Where penalties do not decide, parameters of least norm are taken of those that a softmax cannot tell apart: without
     ``off_diagonal_penalty`` each column of W has mean 0 over classes (the identity then is I - 1 / K), the biases have
-    mean 0. The weights of a column whose scores are all the same stay those of the identity, for biases do all that
-    they could. Binary scores (N,) stand for rows (0, z).
+    mean 0. The weights of a column whose scores are all the same are 0, for biases do all that they could. Binary
+    scores (N,) stand for rows (0, z).
 
     Parameters: ``max_iter``, the most steps, each of one pass over the rows or a few; ``tol``, the largest entry of
     the objective's gradient at which the fit ends; ``clip``, a probability below which others count as it, for

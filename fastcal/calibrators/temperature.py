@@ -41,7 +41,6 @@ class Scaled(Calibrator):
     max_iter: int
     tol: float
     temperature_: float
-
     nll_: float
     gradient_norm_: float
     converged_: bool
@@ -94,9 +93,9 @@ class TemperatureScaling(Scaled):
     A logit may be -inf: its class has probability 0 at every T. Rows whose label has one have an infinite NLL at every
     T: they are left out, counted in ``n_zero_probability_``, and warned of. A :class:`FitWarning` is given, too, where
     T ends on a bound: the lower one where every label has the largest logit (the NLL falls with T for ever), or where
-    logits are all but equal; the upper one where labels are no more likely the larger their logits (all wrong, say), or
-    logits are huge. Where the logits of each row are equal, T says nothing and stays at 1. ``converged_`` is True in
-    all of these cases: what was found is the least NLL within the bounds. Predictions are those of the scores.
+    logits differ too little; the upper one where labels are no likelier the larger their logits (all wrong, say), or
+    logits differ too much. Where the logits of each row are equal, T says nothing and stays at 1. ``converged_`` is
+    True in all of these cases: what was found is the least NLL within the bounds. Predictions are those of the scores.
 
     Raises DataError, a ValueError, for scores, labels and weights that are none, for weights that are all 0, and where
     every label has probability 0.
@@ -104,8 +103,8 @@ class TemperatureScaling(Scaled):
     >>> import fastcal as fc
     >>> logits = [[4.0, 0.0], [0.0, 4.0], [4.0, 0.0], [0.0, 4.0]]
     >>> scaling = fc.TemperatureScaling().fit(logits, [0, 1, 1, 1])
-    >>> round(scaling.temperature_, 4), scaling.predict_proba([4.0 * k for k in (0, 1)]).round(2).tolist()
-    (3.641, [0.25, 0.75])
+    >>> round(scaling.temperature_, 4), scaling.predict_proba([[4.0, 0.0]]).round(2).tolist()
+    (3.641, [[0.75, 0.25]])
     """
 
     fitted = ("temperature_", "nll_", "gradient_norm_", "converged_", "n_iter_", "n_zero_probability_")
@@ -231,10 +230,10 @@ def _on_bound(now: Look, all_right: bool, lower: bool) -> str:
     if all_right:
         return f"{temperature}: every label has the largest logit, so that the NLL falls with the temperature for ever"
     if lower:
-        return f"{temperature}: the logits of a row are so nearly equal that a smaller one would be better still"
+        return f"{temperature}, where the NLL still falls with it: the logits of a row differ too little"
     return (
-        f"{temperature}: labels are no likelier where their logits are larger (all are wrong, say), or the logits are "
-        "so large that a larger one would be better still"
+        f"{temperature}, where the NLL still falls as it rises: labels are hardly likelier where their logits are "
+        "larger (all are wrong, say), or logits differ too much"
     )
 
 
@@ -284,10 +283,10 @@ def look(rows: Rows, temperature: float, n_threads: int | None) -> Look:
         if sums[kernel.N_ZERO]:
             raise DataError("scores", (), "give every label probability 0, at any temperature")
         raise DataError("sample_weight", (), "is 0 in every row")
-    means = [float(sums[at] / weight) for at in (kernel.LOSS, kernel.SLOPE, kernel.CURVE, kernel.BEND)]
-    return Look(
-        temperature, finite(max(means[0], 0.0)), *means[1:], int(sums[kernel.N_ZERO]), int(sums[kernel.N_BELOW])
-    )
+    nll, *slopes = (float(sums[at] / weight) for at in (kernel.LOSS, kernel.SLOPE, kernel.CURVE, kernel.BEND))
+    slope, curve, bend = slopes
+    counts = int(sums[kernel.N_ZERO]), int(sums[kernel.N_BELOW])
+    return Look(temperature, finite(max(nll, 0.0)), slope, curve, bend, *counts)
 
 
 def differ(rows: Rows, n_threads: int | None) -> bool:

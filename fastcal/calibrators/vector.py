@@ -20,7 +20,7 @@ class VectorScaling(LinearCalibrator):
     is the case of equal weights 1 / T and no bias. Predictions may change.
 
     Of biases that differ by a constant, which a softmax does not see, those of mean 0 are taken. A column whose scores
-    are all the same keeps weight 1, for its bias does all that its weight could. Binary scores (N,) stand for rows (0,
+    are all the same has weight 0, for its bias does all that its weight could. Binary scores (N,) stand for rows (0,
     z), so that P(y = 1) = sigmoid(w_1 z + b_1 - b_0); rows (N, 2) have a weight for each column, and so one parameter
     more, but for those (0, z).
 

@@ -22,7 +22,7 @@ from .two_logits import AsGiven
 
 CELLS_PER_KNOT = 4
 MOST_CELLS = 1 << 16
-LEAST = 2.0**-1000  # what rounding may have made 0 of p1, or of 1 - p0: logarithms of both kinds of 0 would meet
+LEAST = 2.0**-1000  # what heavy weights may have made 0 of 1 - p0: beside another fold's p0 = 0, 0 / 0
 
 
 # Knots with p0 and p1 beside them, and what says where to look for a score.
@@ -163,18 +163,18 @@ class VennAbers(OneAgainstRest):
                 total = np.zeros(values.shape)
                 for fold in tables:
                     for k, (p0, p1) in enumerate(_pairs(fold, values)):
-                        total[:, k] += _log_odds(p1, np.maximum(1 - p0, LEAST))
+                        total[:, k] += _log_odds(p1, 1 - p0)
                 out[...] = _sigmoid(total / len(tables))
 
         return merged
 
     def _check_fitted(self) -> None:
-        starts, n_maps = self.starts_, self.n_features_in_ if self.n_features_in_ > 2 else 1
+        starts, n_maps = np.asarray(self.starts_), self.n_features_in_ if self.n_features_in_ > 2 else 1
         n = n_maps * (self.folds or 1)
         if starts.dtype != np.int64 or starts.shape != (n + 1,) or starts[0] != 0 or (np.diff(starts) < 1).any():
             raise ValueError(f"starts_ is no rising list of {n + 1} int64 from 0")
         for name, size in (("knots_", int(starts[-1])), ("p0_", int(starts[-1]) + n), ("p1_", int(starts[-1]) + n)):
-            values = getattr(self, name)
+            values = np.asarray(getattr(self, name))
             if values.dtype != np.float64 or values.shape != (size,) or not np.isfinite(values).all():
                 raise ValueError(f"{name} is no array of {size} finite float64")
         inside = np.ones(len(self.knots_) - 1, bool)
@@ -305,7 +305,7 @@ def _interval(tables: list[list[Table]], values: Array) -> tuple[Array, Array]:
     for fold in tables:
         for k, (p0, p1) in enumerate(_pairs(fold, values)):
             low[:, k] += _log_odds(p0, np.maximum(1 - p0, LEAST))
-            high[:, k] += _log_odds(np.maximum(p1, LEAST), 1 - p1)
+            high[:, k] += _log_odds(p1, 1 - p1)
     return _sigmoid(low / len(tables)), _sigmoid(high / len(tables))
 
 

@@ -84,7 +84,7 @@ def _knot(x, own, origin, step, cells):
     Two knots more are tried by adding them: whether one lies between the beginning of a cell and a score is hard to
     predict, whether a third does is not (17 -> 3 ns with as many knots as 1 % of the rows).
     """
-    away = key_of(np.float64(x)) - origin
+    away = np.float64(x).view(np.int64) - origin  # the key of what is not negative
     away = away if away > 0 else np.int64(0)
     most = np.int64(cells.shape[0] - 2)
     cell = away >> step

@@ -166,3 +166,124 @@ def prefetch(typingctx, array, place):
         return context.get_dummy_value()
 
     return types.void(array, types.intp), lower
+
+
+TILE_ROWS = (
+    6  # of a tile, each of 1 or TILE_LINES cache lines of numbers: 24 of the 32 registers of 512 bits, 12 of 16 of 256
+)
+
+
+def _wide_tile_lines() -> int:
+    features = cpu_target.target_context.codegen().magic_tuple()[2]
+    return 4 if "+avx512f" in str(features) or platform.machine().lower() in ("arm64", "aarch64") else 1
+
+
+TILE_LINES = _wide_tile_lines()
+
+
+def plain_tile(
+    a: Any, a_at: Any, a_row: Any, a_step: Any, b: Any, b_at: Any, b_step: Any, c: Any, c_at: Any, c_row: Any, n: Any
+) -> None:
+    """c[c_at + r c_row + l] += sum over i < n of a[a_at + r a_row + i a_step] b[b_at + i b_step + l].
+
+    For r < TILE_ROWS and l over one cache line of numbers; arrays are flat, of floats of one type.
+    """
+    _plain_tile(1, a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, n)
+
+
+def plain_wide_tile(
+    a: Any, a_at: Any, a_row: Any, a_step: Any, b: Any, b_at: Any, b_step: Any, c: Any, c_at: Any, c_row: Any, n: Any
+) -> None:
+    """As ``tile``, of TILE_LINES cache lines."""
+    _plain_tile(TILE_LINES, a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, n)
+
+
+def _plain_tile(
+    lines: int,
+    a: Any,
+    a_at: Any,
+    a_row: Any,
+    a_step: Any,
+    b: Any,
+    b_at: Any,
+    b_step: Any,
+    c: Any,
+    c_at: Any,
+    c_row: Any,
+    n: Any,
+) -> None:
+    size = lines * LINE // c.itemsize
+    steps = np.arange(n)
+    left = a[a_at + a_row * np.arange(TILE_ROWS)[:, None] + a_step * steps]
+    right = b[b_at + b_step * steps[:, None] + np.arange(size)]
+    c[c_at + c_row * np.arange(TILE_ROWS)[:, None] + np.arange(size)] += left @ right
+
+
+def _lower_tile(n_lines: int) -> Any:
+    def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        arrays = {i: context.make_array(signature.args[i])(context, builder, args[i]).data for i in (0, 4, 7)}
+        kind = signature.args[0].dtype
+        size = LINE * 8 // kind.bitwidth
+        line = ir.VectorType(context.get_value_type(kind), size)
+        index = args[1].type
+        aligned = kind.bitwidth // 8
+        name = f"llvm.fmuladd.v{size}f{kind.bitwidth}"
+        muladd = cgutils.get_or_insert_function(builder.module, ir.FunctionType(line, [line] * 3), name)
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), size), [0] * size)
+
+        def place(array: int, at: Any) -> Any:
+            return builder.bitcast(builder.gep(arrays[array], [at]), line.as_pointer())
+
+        into = []
+        for r in range(TILE_ROWS):
+            at = builder.add(args[8], builder.mul(args[9], ir.Constant(index, r)))
+            into += [place(7, builder.add(at, ir.Constant(index, v * size))) for v in range(n_lines)]
+        before = [builder.load(pointer, align=aligned) for pointer in into]
+        rows = [builder.add(args[1], builder.mul(args[2], ir.Constant(index, r))) for r in range(TILE_ROWS)]
+        entry, loop, end = builder.block, builder.append_basic_block("tile"), builder.append_basic_block("tile.end")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        i = builder.phi(index)
+        i.add_incoming(ir.Constant(index, 0), entry)
+        sums = []
+        for start in before:
+            one = builder.phi(line)
+            one.add_incoming(start, entry)
+            sums.append(one)
+        at = builder.add(args[5], builder.mul(args[6], i))
+        right = [
+            builder.load(place(4, builder.add(at, ir.Constant(index, v * size))), align=aligned) for v in range(n_lines)
+        ]
+        step = builder.mul(args[3], i)
+        after = []
+        for r in range(TILE_ROWS):
+            number = builder.load(builder.gep(arrays[0], [builder.add(rows[r], step)]), align=aligned)
+            undefined = ir.Constant(line, ir.Undefined)
+            first = builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
+            left = builder.shuffle_vector(first, undefined, lanes)
+            after += [builder.call(muladd, [left, right[v], sums[r * n_lines + v]]) for v in range(n_lines)]
+        following = builder.add(i, ir.Constant(index, 1))
+        i.add_incoming(following, loop)
+        for one, new in zip(sums, after, strict=True):
+            one.add_incoming(new, loop)
+        builder.cbranch(builder.icmp_signed("<", following, args[10]), loop, end)
+        builder.position_at_end(end)
+        for pointer, new in zip(into, after, strict=True):
+            builder.store(new, pointer, align=aligned)
+        return context.get_dummy_value()
+
+    return lower
+
+
+def _tile_signature(a: Any, b: Any, c: Any) -> Any:
+    return types.void(a, *[types.intp] * 3, b, *[types.intp] * 2, c, *[types.intp] * 3)
+
+
+@_lowered(plain_tile)
+def tile(typingctx, a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, n):
+    return _tile_signature(a, b, c), _lower_tile(1)
+
+
+@_lowered(plain_wide_tile)
+def wide_tile(typingctx, a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, n):
+    return _tile_signature(a, b, c), _lower_tile(TILE_LINES)

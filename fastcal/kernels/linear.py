@@ -3,7 +3,7 @@
     u = W z + b, or u_k = w_k z_k + b_k        p = softmax(u)        NLL = log sum_k e^(u_k) - u_y
 
 Rows are taken 64 at a time and turned, so that line k holds class k of all of them, and vectors run across rows for any
-number of classes. Products of matrices are sums in registers over lines that the second-level cache holds (tiles.py).
+number of classes. Products of matrices are sums in registers over lines that the second-level cache holds.
 
 Scratch is of the scores' dtype, flat, of lines of BLOCK numbers: ``lines`` of K + 16 classes, ``u`` of as many; ``few``
 (FEW,). ``scores`` are (n, K) or, binary, (n, 1): z stands for the row (0, z).
@@ -16,8 +16,8 @@ import numpy as np
 from .elementary import LOWERED, exp_lifted, larger, log
 from .gather import turn_tiles
 from .jit import inner, kernel
+from .products import add_product
 from .rows import BLOCK
-from .tiles import add_product
 
 # Numbers of a row: a line each of ``few``. A row may have been divided by SCALE, so that its products are finite.
 MAXIMUM, TOTAL, SCALE, INVERSE, WEIGHT, LABEL, SCORE = (BLOCK * place for place in range(7))
@@ -72,7 +72,7 @@ def scaled(lines, weight, bias, n_classes, few, u):
 
 @inner
 def mapped(lines, weight, bias, n_classes, few, u):
-    """u = W z + b, W with rows of zeros to the next multiple of ROWS."""
+    """u = W z + b, W with rows of zeros to the next multiple of TILE_ROWS."""
     for k in range(n_classes):
         b = bias[k]
         for i in range(BLOCK):
@@ -221,8 +221,8 @@ def matrix_sums(scores, flat, labels, weights, share, weight, bias, normalised, 
     """Add to ``sums``: NLL, rows that have p_y <= 1/2, the gradient in b and in W.
 
     ``flat`` is all numbers of ``scores``, and LINE bytes more; where ``normalised``, the map is of log-softmax(z).
-    ``weight`` is flat, of K rows and zeros to a multiple of ROWS; ``rows`` BLOCK (K + 8) numbers; ``g`` as many rows as
-    ``weight`` of K numbers, to a multiple of 8.
+    ``weight`` is flat, of K rows and zeros to a multiple of TILE_ROWS; ``rows`` BLOCK (K + 8) numbers; ``g`` as many
+    rows as ``weight`` of K numbers, to a multiple of 8.
     """
     n_classes = bias.shape[0]
     width = (n_classes + 7) // 8 * 8

@@ -24,8 +24,8 @@ from .linear import (
     turned,
     unscaled,
 )
+from .products import add_product
 from .rows import BLOCK
-from .tiles import add_product
 
 STRIP = 256  # rows whose products with a class's curvature are taken at once
 
@@ -45,7 +45,7 @@ def curvature(scores, weights, share, weight, bias, full, lines, u, few, lanes, 
     Parameters are the rows of (W, b) one after the other where ``full``, else w and then b; ``m`` holds p_j z_a of each
     of these P, a line each. ``outer`` (P, P) gets the sum of share w m m^T, its upper triangle, ``diagonal`` (P, K + 1)
     that of share w m (z, 1)^T, or (3 K,) those of share w p_k times z_k^2, z_k and 1 where not ``full``; both are flat,
-    of rows to a multiple of ROWS and widths to a multiple of 8. ``lanes`` (3 K LANES,) holds zeros.
+    of rows to a multiple of TILE_ROWS and widths to a multiple of 8. ``lanes`` (3 K LANES,) holds zeros.
     """
     n_classes = bias.shape[0]
     n_more = n_classes + 1

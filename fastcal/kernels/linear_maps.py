@@ -63,13 +63,15 @@ def probabilities(scores, weight, bias, full, normalised, lowest, lines, u, few,
         if normalised:
             log_softmax(lines, n_classes, lowest, few, u)
         unscaled(few)
-        for part in range(2):
+        shrunk = False
+        while True:
             if full:
                 mapped(lines, weight, bias, n_classes, few, u)
             else:
                 scaled(lines, weight, bias, n_classes, few, u)
-            if powers(u, n_classes, lowest, few) or part == 1:
+            if powers(u, n_classes, lowest, few) or shrunk:
                 break
             _shrunk(lines, n_classes, few)
+            shrunk = True
         spread(u, n_classes, few)
         _put(u, n_classes, first, n, rows, out)

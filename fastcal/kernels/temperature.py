@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from .elementary import LIFT, LOWERED, exp_lifted, larger, log_normal
-from .intrinsics import LINE, turn_tile
+from .intrinsics import LINE, prefetch, turn_tile
 from .jit import inner, kernel
 from .normalise import power
 from .rows import BLOCK
@@ -116,9 +116,16 @@ def maxima(lines, stop, block):
 
 
 @inner
-def moments(lines, stop, beta, block):
-    """Add the powers of lines up to ``stop`` to POWER, and with u, u^2, u^3 to FIRST, SECOND and THIRD."""
+def moments(lines, stop, beta, scores, upcoming, ahead, block):
+    """Add the powers of lines up to ``stop`` to POWER, and with u, u^2, u^3 to FIRST, SECOND and THIRD.
+
+    Meanwhile, ``ahead`` a pair of lines, scores are fetched from number ``upcoming`` on: 64 rows turned at once are too
+    many streams for the processor to see what comes next (100 classes from memory: 1.7 ns a score without, 1.3 with).
+    """
+    per_line = LINE // scores.itemsize
     for offset in range(0, stop, 2 * BLOCK):
+        for k in range(offset, offset + ahead, per_line):
+            prefetch(scores, upcoming + k)
         for i in range(BLOCK):
             m = block[MAXIMUM + i]
             u = (F64(lines[np.uintp(offset + i)]) - m) * beta
@@ -138,9 +145,12 @@ def moments(lines, stop, beta, block):
 
 
 @inner
-def powers(lines, stop, beta, block):
+def powers(lines, stop, beta, scores, upcoming, ahead, block):
     """Add the powers of lines up to ``stop`` to POWER, and those at T = 1 to PLAIN."""
+    per_line = LINE // scores.itemsize
     for offset in range(0, stop, BLOCK):
+        for k in range(offset, offset + ahead // 2, per_line):
+            prefetch(scores, upcoming + k)
         for i in range(BLOCK):
             d = F64(lines[np.uintp(offset + i)]) - block[MAXIMUM + i]
             block[POWER + i] += exp_lifted(larger(_LOWEST, d * beta), 1.0, 0.0)
@@ -159,15 +169,17 @@ def gather(scores, first, beta, mixed, lines, lines_read, block):
         block[THIRD + i] = 0.0
     n = 0
     parts = (n_columns + CLASSES - 1) // CLASSES
+    upcoming = np.int64((first + BLOCK) * n_columns)
+    ahead = np.int64(2 * BLOCK if parts == 1 else 0)
     for part in range(2 * parts):  # all of them for the maxima, then for the sums; a single one is turned once
         if part == 0 or parts > 1:
             n = turn(scores, first, np.int64(part % parts * CLASSES), lines)
         if part < parts:
             maxima(lines_read, n * BLOCK, block)
         elif mixed is None:
-            moments(lines_read, n * BLOCK, beta, block)
+            moments(lines_read, n * BLOCK, beta, scores, upcoming, ahead, block)
         else:
-            powers(lines_read, n * BLOCK, beta, block)
+            powers(lines_read, n * BLOCK, beta, scores, upcoming, ahead, block)
 
 
 @inner
