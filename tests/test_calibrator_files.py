@@ -10,12 +10,15 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import tempfile
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fitted_calibrators import SCORES, File, all_saved, fitted, rows
+from hypothesis import given
+from hypothesis import strategies as st
 
 import fastcal as fc
 from fastcal.calibrators.base import Calibrator
@@ -89,6 +92,18 @@ def test_labels_of_any_kind(classes, tmp_path):
     again.fit(scores, np.asarray(classes)[y])
     again.save(tmp_path / "again")
     assert (tmp_path / "again").read_bytes() == (tmp_path / "file").read_bytes()
+
+
+@given(st.floats(1e-3, 1e3), st.floats(0, 1), st.floats(allow_nan=False, allow_infinity=False))
+def test_numbers_come_back_as_the_same_bits(temperature, gradient, nll):
+    made = fitted("TemperatureScaling")
+    made.temperature_, made.gradient_norm_, made.figures_["after"]["nll"] = temperature, gradient, abs(nll)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "file"
+        made.save(path)
+        again = fc.load_calibrator(path)
+    assert (again.temperature_, again.gradient_norm_) == (temperature, gradient)
+    assert again.figures_["after"]["nll"] == abs(nll)
 
 
 def test_parameters_that_are_arrays_and_many_labels(tmp_path):

@@ -343,6 +343,19 @@ def test_a_source_that_changes_is_noticed(small_blocks):
         fc.TemperatureScaling().fit_batches(shrinking)
 
 
+@every
+def test_batches_may_come_in_the_same_arrays_again_and_again(method, small_blocks):
+    scores, labels = given(method)
+
+    def refilled():
+        room, places = np.empty((125, 3), np.float32), np.empty(125, np.int64)
+        for start in range(0, 500, 125):
+            room[:], places[:] = scores[start : start + 125], labels[start : start + 125]
+            yield room, places
+
+    assert_same_bits(method().fit_batches(refilled), method().fit(scores, labels))
+
+
 def test_files_that_are_read_again(tmp_path):
     logits, labels = sample()
     np.savez(tmp_path / "one.npz", logits=logits, labels=labels)

@@ -63,7 +63,7 @@ def test_no_other_mixture_is_better(n, n_classes, scale, noise, seed):
     assert fitted.nll_ == pytest.approx(float(nll), abs=1e-12)
     # Karush, Kuhn, Tucker
     assert (r <= 1 + 2e-9).all()
-    assert (abs(r - 1)[shares > 0] <= 2e-9).all()
+    assert (shares * abs(r - 1) <= 2e-9).all()
     for other in ([1, 0, 0], [0, 1, 0], [0, 0, 1], [0.5, 0.25, 0.25], 0.99 * shares + 0.01 / 3):
         with np.errstate(divide="ignore"):
             assert nll <= oracle.mixture(scores, labels, fitted.temperature_, other, weights)[0] + 1e-12
@@ -178,7 +178,9 @@ def test_weights_of_any_size():
 def test_no_convergence_is_said():
     scores, labels = sample(64, 3, 2.5, noise=0.2)
     given_ = rows.ArrayRows(rows.table(scores, labels, None, None), Form("logits", "logits", True))
-    with pytest.warns(fc.FitWarning, match="the weights have not converged within max_iter=2: their gradient is"):
+    with pytest.warns(
+        fc.FitWarning, match=r"the weights have not converged in 2 looks \(max_iter=2\): their gradient is"
+    ):
         found = ensemble_temperature._fit_weights(given_, 2.0, 2, 1e-9, None)
     assert (found.converged, found.n_iter) == (False, 2)
     assert found.last.residual > 1e-9
@@ -190,13 +192,32 @@ def test_no_convergence_is_said():
 
 
 def test_a_step_that_climbs_is_shortened(monkeypatch):
-    """Newton's step replaced by one to the uniform part: it is halved until the NLL falls, or no look is left."""
+    """Newton's step replaced by one to the uniform part: it is shortened until the NLL falls, or no look is left."""
     scores, labels = sample(64, 3, 1.0, dtype=np.float64, noise=0.0)
     monkeypatch.setattr(ensemble_temperature, "_newton", lambda _: np.array([0.0, 0.0, 1.0]))
     fitted = quiet_fit(scores, labels, max_iter=12)
     start, _ = oracle.mixture(scores, labels, fitted.temperature_, np.full(3, 1 / 3))
     assert fitted.converged_ is False
     assert fitted.nll_ <= start + 1e-13
+
+
+def test_a_step_that_goes_nowhere_is_the_last(monkeypatch):
+    scores, labels = sample(64, 3, 2.5, dtype=np.float64, noise=0.2)
+    monkeypatch.setattr(ensemble_temperature, "_newton", lambda now: now.weights)
+    looks = quiet_fit(scores, labels).n_iter_
+    monkeypatch.undo()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fc.FitWarning)
+        assert looks == fc.TemperatureScaling().fit(scores, labels).n_iter_ + 1
+
+
+def test_rows_of_next_to_no_weight_leave_no_component_out():
+    """The first row needs the uniform part, though its share of the NLL is below all rounding."""
+    scores = np.array([[800.0, 0.0], [3.0, 0.0], [3.0, 0.0], [3.0, 0.0], [3.0, 0.0], [0.0, 3.0]])
+    labels = np.array([1, 0, 0, 0, 1, 1])
+    fitted = quiet_fit(scores, labels, [1e-30, 1, 1, 1, 1, 1])
+    assert fitted.converged_
+    assert fitted.gradient_norm_ <= 1e-9
 
 
 def test_what_is_beyond_all_numbers_goes_to_the_component_that_gains_most():

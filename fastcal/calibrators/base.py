@@ -39,6 +39,10 @@ class Calibrator(ABC):
     default; it is never guessed from values); ``classes``, the labels in the order of the columns where they are not 0
     to K - 1; ``n_threads``.
 
+    Every fit sets ``classes_``, ``n_classes_``, ``n_features_in_`` (columns: 1 of binary scores), ``n_rows_``, and
+    ``figures_``: None, or {"before": ..., "after": ...} of rows held out, each n, accuracy, nll, brier, ece and
+    classwise_ece.
+
     Scores are (N,), binary: the logit of P(y = 1), or P(y = 1) itself; or (..., K), a row of K >= 2 classes each.
     """
 

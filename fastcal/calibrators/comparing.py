@@ -28,7 +28,7 @@ OF_MATRICES = ("matrix", "dirichlet")
 
 @dataclass(frozen=True)
 class CalibratorComparison:
-    """Methods by name, ``comparison["temperature"]``, ranked by NLL on rows that their fits had not seen.
+    """Methods by name, ``comparison["temperature"]``, ranked by NLL (then Brier) on rows that their fits had not seen.
 
     ``results`` is in that order, methods that failed at its end; ``best`` is the first one's name, which may be "none",
     the scores as they are. ``print`` shows a table, :meth:`plot` draws the intervals.
@@ -80,7 +80,7 @@ class CalibratorComparison:
             text = ""
             if result.differences:
                 difference, low, high = result.differences["nll"]
-                text = f"{difference:+.6f} [{low:+.6f}, {high:+.6f}]"
+                text = f"{difference:+.6f}" + ("" if math.isnan(low) else f" [{low:+.6f}, {high:+.6f}]")
             note = f"  ({len(result.warnings)} warnings)" if result.warnings else ""
             lines.append(f"{result.name:{width}}  {figures}  {text}{note}".rstrip())
         return "\n".join(lines)
@@ -114,7 +114,8 @@ def cross_validate_calibrators(
     classwise_ece, it is that of a delete-a-group jackknife (20 groups of rows, Student's t): how far the figure itself
     is from that of other rows of as many, not the true error, which absolute gaps overestimate. Differences of nll and
     brier to those of "none" are paired: mean and standard error of the rows' differences d_i, with weights
-    sum w_i d_i / W and sum w_i^2 (d_i - mean)^2 / (W^2 - sum w_i^2), W = sum w_i. Intervals take the fits as given.
+    sum w_i d_i / W and sum w_i^2 (d_i - mean)^2 / (W^2 - sum w_i^2), W = sum w_i; rows that both lose
+    infinitely differ by 0, and an infinite mean has no interval. Intervals take the fits as given.
 
     A method whose fit warns or raises in a fold has that in its result, and the others go on. Memory holds the
     out-of-fold probabilities of one method at a time. Raises ValueError for other options and DataError for rows that
@@ -149,12 +150,13 @@ def cross_validate_calibrators(
     found = [judge.baseline]
     for name, calibrator in chosen.items():
         found.append(_tried(name, calibrator, rows, folds, tested, judge))
-    order = sorted(found, key=lambda one: (one.error is not None, *_place(one.figures.get("nll", math.nan))))
+    order = sorted(found, key=lambda one: (one.error is not None, _place(one, "nll"), _place(one, "brier")))
     return CalibratorComparison(tuple(order), len(tested), n_classes, len(folds), float(level))
 
 
-def _place(nll: float) -> tuple[bool, float]:
-    return math.isnan(nll), 0.0 if math.isnan(nll) else nll
+def _place(result: CalibratorResult, name: str) -> tuple[bool, float]:
+    value = result.figures.get(name, math.nan)
+    return math.isnan(value), 0.0 if math.isnan(value) else value
 
 
 def _folds(rows: Table, cv: Any, seed: Any) -> list[tuple[Array, Array]]:

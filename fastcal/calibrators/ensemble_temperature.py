@@ -19,8 +19,10 @@ from .temperature import Bounds, Scaled, adder, finite, fit_temperature, softmax
 
 kernels: Any = typed_kernels
 
-# A step is halved while the NLL does not fall by this part of what its slope says, rounding aside.
+# A step is shortened while the NLL does not fall by this part of what its slope says, rounding aside, or while the
+# gradient grows: rows of next to no weight may need a component, and rounding hide it from the NLL.
 ENOUGH, ROUNDING = 1e-4, 1e-14
+INSIDE = 0.99  # the first shorter step: next to the border, where that is too far
 MOST_SLOPE = 1.0  # counted: components that a label has next to no part of have slopes beyond all bounds
 
 
@@ -37,7 +39,7 @@ class EnsembleTemperatureScaling(Scaled):
 
     Fitted: ``temperature_``; ``weights_`` (3,); ``nll_`` (nats, of the mixture); ``gradient_norm_``, the larger of
     |d mean NLL / d log T| of the temperature alone and of what the weights violate of the conditions of Karush, Kuhn
-    and Tucker: mean c_j / p is 1 where w_j > 0 and at most 1 elsewhere, of the components c at the label;
+    and Tucker, max_j (mean c_j / p) - 1, with the components c at the label: the NLL is that near to the least given T;
     ``converged_``, of both; ``n_iter_``, looks at the rows; ``n_zero_probability_``, labels with a logit of -inf.
 
     Rows whose label has a logit of -inf are left out where T is found; the uniform part makes their NLL finite, and w3
@@ -134,9 +136,12 @@ class _Look:
 
     @property
     def residual(self) -> float:
-        """What the conditions of Karush, Kuhn and Tucker are violated by."""
-        over = self.r - 1
-        return float(np.where(self.weights > 0, abs(over), np.maximum(over, 0)).max())
+        """By how much the largest mean c_j / p exceeds 1: the NLL is no farther from its least than this.
+
+        Those of the components, weighted, add up to 1: where none is above, all with a positive weight are 1, as
+        Karush, Kuhn and Tucker want it.
+        """
+        return max(float(self.r.max()) - 1, 0.0)
 
 
 @dataclass(frozen=True)
@@ -156,16 +161,21 @@ def _fit_weights(rows: Rows, temperature: float, max_iter: int, tol: float, n_th
         size, fallen = 1.0, False
         while not fallen and n_iter < max_iter:
             weights = np.maximum(now.weights + size * direction, 0)
-            there = _look(rows, temperature, weights / weights.sum(), n_threads)
+            weights /= weights.sum()
+            if (weights == now.weights).all():
+                break
+            there = _look(rows, temperature, weights, n_threads)
             n_iter += 1
-            fallen = there.nll <= now.nll + ENOUGH * size * max(slope, -MOST_SLOPE) + ROUNDING * max(now.nll, 1)
-            size /= 2
-        if fallen:
-            now = there
+            least = now.nll + ENOUGH * size * max(slope, -MOST_SLOPE) + ROUNDING * max(now.nll, 1)
+            fallen = there.nll <= least and there.residual <= 2 * now.residual + tol
+            size = INSIDE if size == 1 else size / 2
+        if not fallen:
+            break
+        now = there
     if now.residual > tol:
         warn(
-            f"the weights have not converged within max_iter={max_iter}: their gradient is {now.residual:.1e}, "
-            f"tol is {tol:g}"
+            f"the weights have not converged in {n_iter} looks (max_iter={max_iter}): their gradient is "
+            f"{now.residual:.1e}, tol is {tol:g}"
         )
     return _Fit(now, now.residual <= tol, n_iter)
 

@@ -21,6 +21,7 @@ from .rows import Rows
 # Where at most one row in so many has the label, the others are not sorted: only counted between those that have it.
 RARE = 8
 CELLS_PER_SCORE, MOST_CELLS = 8, 1 << 16
+BLOCK = 256  # rows of which the cells are found at once
 
 
 class IsotonicCalibration(OneAgainstRest):
@@ -127,7 +128,8 @@ def _of_rare(scores: Array, own: Array) -> Blocks:
     where, table = np.empty((1, 2), np.int64), np.empty(room, np.uint32)
     kernels.binned_columns.tabulate(knots, np.array([0, m + 2]), np.array([0, room]), where, table)
     counts, last = np.zeros(m + 1, np.int64), np.full(m + 1, -1, scores.dtype)
-    kernels.binned_columns.slots(scores, knots, where[0, 0], where[0, 1], table, counts, last)
+    places = np.empty(BLOCK, np.int64)
+    kernels.binned_columns.slots(scores, knots, where[0, 0], where[0, 1], table, places, counts, last)
     sums = np.stack([counts, np.append(0, ones)], axis=1)
     sums[:, 0] -= sums[:, 1]
     first = np.append(scores.min(), starts).astype(np.float64)

@@ -302,6 +302,8 @@ class BatchRows(Rows):
                 n_rows += n_waiting // size * size
                 waiting = _rest(waiting, n_waiting // size * size)
                 n_waiting, n_bytes = n_waiting % size, sum(part[0].nbytes for part in waiting)
+            else:
+                waiting[-1] = _copied(waiting[-1], 0)  # whoever made the batch may fill the same arrays again
         if n_waiting:
             yield self._cut(waiting, n_rows, n_waiting, size)
             n_rows += n_waiting
@@ -310,6 +312,12 @@ class BatchRows(Rows):
         if self.checked and n_rows != self.n_rows:
             raise DataError("batches", (), f"has {n_rows} rows, and had {self.n_rows} the time before")
         self.n_rows = n_rows
+
+    def blocks(self) -> Iterator[Block]:
+        """Blocks that stay what they are, whatever the arrays of a batch are filled with for the next one."""
+        for block in super().blocks():
+            weights = None if block.weights is None else block.weights.copy()
+            yield Block(block.scores.copy(), block.labels.copy(), weights, block.first_row)
 
     def _cut(self, parts: list[Part], first_row: int, n_rows: int, size: int) -> list[Callable[[], Block]]:
         """The first rows of parts, as blocks."""
@@ -350,10 +358,13 @@ def _rest(parts: list[Part], n_rows: int) -> list[Part]:
         taken = min(n_rows, len(labels))
         n_rows -= taken
         if taken < len(labels):
-            left.append(
-                (scores[taken:].copy(), labels[taken:].copy(), None if weights is None else weights[taken:].copy())
-            )
+            left.append(_copied((scores, labels, weights), taken))
     return left
+
+
+def _copied(part: Part, start: int) -> Part:
+    scores, labels, weights = part
+    return scores[start:].copy(), labels[start:].copy(), None if weights is None else weights[start:].copy()
 
 
 def _chained(first: Any, others: Iterator[Any]) -> Iterator[Any]:

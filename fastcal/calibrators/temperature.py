@@ -22,6 +22,8 @@ kernels: Any = typed_kernels
 STRIDE = 8.0
 # A fit ends where the step that is left would change T by this part of itself at most, beside what ``tol`` asks for.
 CLOSE = 1e-8
+# After so many looks ``tol`` alone will do: labels that are not the largest logits have next to no weight then.
+PATIENCE = 25
 # Halley's step is taken where its denominator is off Newton's by this part at most. Far from the least NLL, where all
 # powers but the largest are nearly 0, it would creep.
 MOST_BENT = 0.5
@@ -199,7 +201,8 @@ def fit_temperature(rows: Rows, bounds: Bounds, max_iter: int, tol: float, n_thr
         too_hot = all_right or now.slope < 0  # where all are right the slope may be too small to be seen
         cold, hot = (cold, now.temperature) if too_hot else (now.temperature, hot)
         step = now.step
-        if not all_right and now.gradient_norm <= tol and (abs(step) <= CLOSE or cold >= hot * (1 - 1e-15)):
+        close = abs(step) <= CLOSE or cold >= hot * (1 - 1e-15) or n_iter >= PATIENCE
+        if not all_right and now.gradient_norm <= tol and close:
             return Fit(now, True, n_iter)
         if now.temperature == (low if too_hot else high):
             warn(_on_bound(now, all_right, bool(too_hot)))

@@ -78,17 +78,21 @@ def tabulate(scores, offsets, starts, where, table):
 
 
 @inner
-def _knot(x, own, origin, step, cells):
+def _cell(x, origin, step, most):
+    """The cell of a score that is not negative, whose bits are its key; ``most`` is the last one."""
+    away = np.float64(x).view(np.int64) - origin
+    away = away if away > 0 else np.int64(0)
+    cell = np.int64(np.uint64(away) >> np.uint64(step))
+    return cell if cell < most else most
+
+
+@inner
+def _knot(x, own, cell, cells):
     """The last knot that is not above ``x``; the first one is not, whatever it is.
 
     Two knots more are tried by adding them: whether one lies between the beginning of a cell and a score is hard to
     predict, whether a third does is not (17 -> 3 ns with as many knots as 1 % of the rows).
     """
-    away = np.float64(x).view(np.int64) - origin  # the key of what is not negative
-    away = away if away > 0 else np.int64(0)
-    most = np.int64(cells.shape[0] - 2)
-    cell = away >> step
-    cell = cell if cell < most else most
     low, high = np.uintp(cells[np.uintp(cell)]), np.uintp(cells[np.uintp(cell + 1)])
     while high > low + NEAR:
         middle = (low + high) >> NEXT
@@ -112,12 +116,12 @@ def apply(values, knots, scores, offsets, starts, where, table, out):
         own = scores[offsets[k] : offsets[k + 1]]
         cells = table[starts[k] : starts[k + 1]]
         low = own[0]
-        origin, step = where[k, 0], where[k, 1]
+        origin, step, most = where[k, 0], where[k, 1], np.int64(cells.shape[0] - 2)
         for i in range(n):
             x = np.float64(values[i, k])
             x = x if x > low else low  # NaN too: no place is read that is not there
             x = x if x < 1.0 else 1.0
-            out[i, k] = between(x, lines, _knot(x, own, origin, step, cells))
+            out[i, k] = between(x, lines, _knot(x, own, _cell(x, origin, step, most), cells))
 
 
 @kernel
@@ -132,13 +136,13 @@ def count(values, labels, weights, label, scores, offsets, starts, where, table,
         own = scores[offsets[k] : offsets[k + 1]]
         cells = table[starts[k] : starts[k + 1]]
         low = own[0]
-        origin, step = where[k, 0], where[k, 1]
+        origin, step, most = where[k, 0], where[k, 1], np.int64(cells.shape[0] - 2)
         total, hits = 0.0, 0.0
         for i in range(n):
             x = np.float64(values[i, k])
             x = x if x > low else low
             x = x if x < 1.0 else 1.0
-            j = _knot(x, own, origin, step, cells)
+            j = _knot(x, own, _cell(x, origin, step, most), cells)
             weight = 1.0
             if weights is not None:
                 weight = weights[i]
@@ -154,12 +158,19 @@ def count(values, labels, weights, label, scores, offsets, starts, where, table,
 
 
 @kernel
-def slots(column, scores, origin, step, table, counts, ends):
-    """Rows of a column in the slots that ``scores`` begin, those of one map: how many, and the largest."""
-    for i in range(column.shape[0]):
-        value = column[i]
-        x = np.float64(value)
-        slot = _knot(x, scores, origin, step, table)
-        counts[slot] += np.int64(1)
-        end = ends[slot]
-        ends[slot] = value if value > end else end
+def slots(column, scores, origin, step, table, places, counts, ends):
+    """Rows of a column in the slots that ``scores`` begin, those of one map: how many, and the largest.
+
+    Cells of a block of rows are found first, in vectors, into the scratch ``places`` (4.2 -> 3.4 ns a row).
+    """
+    most = np.int64(table.shape[0] - 2)
+    for start in range(0, column.shape[0], places.shape[0]):
+        n = min(places.shape[0], column.shape[0] - start)
+        for i in range(n):
+            places[np.uintp(i)] = _cell(column[np.uintp(start + i)], origin, step, most)
+        for i in range(n):
+            value = column[np.uintp(start + i)]
+            slot = _knot(np.float64(value), scores, places[np.uintp(i)], table)
+            counts[slot] += np.int64(1)
+            end = ends[slot]
+            ends[slot] = value if value > end else end

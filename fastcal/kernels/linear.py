@@ -123,8 +123,8 @@ def log_softmax(lines, n_classes, lowest, few, u):
 
 
 @inner
-def _residuals(u, n_classes, n, share, few, counts):
-    """u becomes share w (p - [y = k]); adds share w NLL, and 1 for each row that has p_y <= 1/2, to ``counts``."""
+def _likelihood(u, n_classes, share, few, counts):
+    """u becomes e^u, TOTAL share w over its sum; adds share w NLL, and 1 for each row that has p_y <= 1/2, to counts."""
     for i in range(BLOCK):
         few[SCORE + i] = u[np.uintp(np.int64(few[LABEL + i]) * BLOCK + i)]
     powers(u, n_classes, -777.0, few)
@@ -136,13 +136,40 @@ def _residuals(u, n_classes, n, share, few, counts):
         nll += w * few[SCORE + i] if w > 0.0 else 0.0
         e = u[np.uintp(np.int64(few[LABEL + i]) * BLOCK + i)]
         counts[1] += np.int64(w > 0.0 and not e + e > few[TOTAL + i])
-        few[TOTAL + i] = w / few[TOTAL + i]
+    for i in range(BLOCK):
+        few[TOTAL + i] = few[WEIGHT + i] * share / few[TOTAL + i]
     counts[0] += nll
+
+
+@inner
+def _residuals(u, n_classes, n, share, few):
+    """u becomes share w (p - [y = k]), from its powers."""
     for k in range(n_classes):
         for i in range(BLOCK):
             u[np.uintp(k * BLOCK + i)] *= few[TOTAL + i]
     for i in range(n):
         u[np.uintp(np.int64(few[LABEL + i]) * BLOCK + i)] -= few[WEIGHT + i] * share
+
+
+@inner
+def _add_gradients(u, lines, n_classes, n, share, few, lanes, size, sums):
+    """Add share w (p - [y = k]) z, and the same without z ``size`` further, in one go over the powers u."""
+    for k in range(n_classes):
+        for i in range(LANES):
+            at = k * BLOCK + i
+            a = u[np.uintp(at)] * few[TOTAL + i]
+            b = u[np.uintp(at + LANES)] * few[TOTAL + LANES + i]
+            c = u[np.uintp(at + 2 * LANES)] * few[TOTAL + 2 * LANES + i]
+            d = u[np.uintp(at + 3 * LANES)] * few[TOTAL + 3 * LANES + i]
+            lanes[np.uintp(size + k * LANES + i)] += (a + b) + (c + d)
+            a = a * lines[np.uintp(at)] + b * lines[np.uintp(at + LANES)]
+            c = c * lines[np.uintp(at + 2 * LANES)] + d * lines[np.uintp(at + 3 * LANES)]
+            lanes[np.uintp(k * LANES + i)] += a + c
+    for i in range(n):
+        y = np.int64(few[LABEL + i])
+        w = few[WEIGHT + i] * share
+        sums[2 + y] -= w * lines[np.uintp(y * BLOCK + i)]
+        sums[2 + n_classes + y] -= w
 
 
 @inner
@@ -209,9 +236,8 @@ def vector_sums(scores, labels, weights, share, weight, bias, curved, lines, u, 
                     sums[2 + 3 * n_classes + k] += q * z
                     sums[2 + 4 * n_classes + k] += q
             continue
-        _residuals(u, n_classes, n, share, few, sums)
-        add_lanes(u, lines, n_classes, lanes, np.int64(0))
-        add_lanes(u, None, n_classes, lanes, size)
+        _likelihood(u, n_classes, share, few, sums)
+        _add_gradients(u, lines, n_classes, n, share, few, lanes, size, sums)
     if not curved:
         fold(lanes, 2 * n_classes, sums, 2)
 
@@ -235,7 +261,8 @@ def matrix_sums(scores, flat, labels, weights, share, weight, bias, normalised, 
             log_softmax(lines, n_classes, -777.0, few, u)
         unscaled(few)
         mapped(lines, weight, bias, n_classes, few, u)
-        _residuals(u, n_classes, n, share, few, sums)
+        _likelihood(u, n_classes, share, few, sums)
+        _residuals(u, n_classes, n, share, few)
         add_lanes(u, None, n_classes, lanes, np.int64(0))
         if as_given:
             add_product(n_classes, n_classes, u, BLOCK, 1, flat, first * n_classes, n_classes, g, width, n, False)
