@@ -1,4 +1,4 @@
-"""Calibrators beside their peers, each kind's trials in a module of its own; and what each method makes of the sample."""
+"""Calibrators beside their peers, each kind's trials in its own module; and what each method makes of the sample."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def table_of_methods(found: fc.CalibratorComparison) -> list[str]:
     """A line a method, the lowest NLL first."""
     head = [name.replace("_", "-") for name in FIGURES]
     table = [
-        f"| {found.n} rows, {found.n_classes} classes, {found.n_folds} folds | {' | '.join(head)} | nll less that of none |",
+        f"| {found.n} rows, {found.n_folds} folds | {' | '.join(head)} | nll less that of none |",
         "|---" * (len(FIGURES) + 2) + "|",
     ]
     for result in found.results:

@@ -6,6 +6,7 @@ The tests assert equality over ``TABLE`` and the benchmarks time it, so a new me
 from __future__ import annotations
 
 import comparisons_calibration
+import comparisons_calibrators
 import comparisons_ensemble
 import comparisons_ood
 import comparisons_selective
@@ -268,6 +269,7 @@ TABLE = [
         timed=(),
     ),
     *comparisons_calibration.ROWS,
+    *comparisons_calibrators.ROWS,
     *comparisons_ensemble.ROWS,
     *comparisons_ood.ROWS,
     *comparisons_selective.ROWS,

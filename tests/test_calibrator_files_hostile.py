@@ -33,7 +33,7 @@ def refused(data, tmp_path, message=None):
 
 
 def test_every_changed_byte_is_noticed(saved, tmp_path):
-    data = saved["HistogramBinning", 3][1].read_bytes()
+    data = saved["TemperatureScaling", 3][1].read_bytes()
     for place in range(len(data)):
         for change in (1, 0x20, 0x80) if place % 8 == 0 else (1 + place % 255,):
             damaged = bytearray(data)

@@ -211,12 +211,13 @@ def test_a_step_that_goes_nowhere_is_the_last(monkeypatch):
         assert looks == fc.TemperatureScaling().fit(scores, labels).n_iter_ + 1
 
 
-def test_rows_of_next_to_no_weight_leave_no_component_out():
+@pytest.mark.parametrize(("weight", "gap"), [(1e-20, 100), (1e-20, 150), (1e-20, 300), (1e-30, 300)])
+def test_rows_of_next_to_no_weight_leave_no_component_out(weight, gap):
     """The first row needs the uniform part, though its share of the NLL is below all rounding."""
-    scores = np.array([[800.0, 0.0], [3.0, 0.0], [3.0, 0.0], [3.0, 0.0], [3.0, 0.0], [0.0, 3.0]])
-    labels = np.array([1, 0, 0, 0, 1, 1])
-    fitted = quiet_fit(scores, labels, [1e-30, 1, 1, 1, 1, 1])
+    scores = np.array([[gap, 0.0], [3.0, 0.0], [3.0, 0.0], [3.0, 0.0], [3.0, 0.0], [0.0, 3.0]])
+    fitted = quiet_fit(scores, [1, 0, 0, 0, 1, 1], [weight, 1, 1, 1, 1, 1])
     assert fitted.converged_
+    assert fitted.weights_[2] > 0
     assert fitted.gradient_norm_ <= 1e-9
 
 

@@ -105,7 +105,7 @@ def test_the_readmes_python_runs():
     """The lines of library use, on rows of their shapes."""
     code = README.split("```python\n", 1)[1].split("```", 1)[0]
     logits = np.random.default_rng(0).standard_normal((100, 3))
-    labels = np.zeros(100, int)
+    labels = np.where(np.arange(100) % 3 == 0, 0, logits.argmax(axis=1))
     probs = np.full((100, 4), 0.25)
     scores, outcomes = np.linspace(0, 1, 100), np.arange(100) % 2
     batches = [(labels[:50], probs[:50]), (labels[50:], probs[50:])]

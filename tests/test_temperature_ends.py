@@ -88,6 +88,18 @@ def test_huge_scores():
     )
 
 
+def test_a_wrong_label_of_next_to_no_weight():
+    scores, labels = np.array([[1.0, 0.0]] * 5), np.array([0, 0, 0, 0, 1])
+    for weight in (1e-10, 1e-30, 1e-100):
+        fitted = fit(scores, labels, [1, 1, 1, 1, weight])
+        assert fitted.converged_
+        assert fitted.gradient_norm_ <= 1e-9
+        assert fitted.n_iter_ <= temperature.PATIENCE
+    # log(4 / 1e-10): found all the same
+    first = fit(scores, labels, [1, 1, 1, 1, 1e-10]).temperature_
+    assert first == pytest.approx(1 / np.log(4e10), rel=1e-6)
+
+
 def test_logits_of_minus_infinity():
     z = np.array([[0.0, -np.inf, 3.0], [2.0, 1.0, -np.inf], [0.5, 0.0, 1.0], [3.0, 0.0, 0.5]])
     labels = [2, 1, 2, 0]

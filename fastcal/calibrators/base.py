@@ -310,7 +310,10 @@ class Calibrator(ABC):
 
 def warn(message: str) -> None:
     """Say what a fit ended in."""
-    warnings.warn(message, FitWarning, stacklevel=4)
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("fastcal."):
+        level, frame = level + 1, frame.f_back  # up to the line of the caller's
+    warnings.warn(message, FitWarning, stacklevel=level)
 
 
 def not_fitted(message: str) -> Exception:

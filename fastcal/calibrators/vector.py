@@ -28,8 +28,9 @@ class VectorScaling(LinearCalibrator):
     the gradient of the mean NLL at which the fit ends; ``clip``, a probability below which others count as it, for
     ``input="probs"``, whose logarithms are fitted: without it a probability of 0 is an error, as a logit of -inf is.
 
-    Fitted: ``weight_`` and ``bias_`` (K,); ``nll_``, the mean NLL in nats; ``converged_``, by the gradient, or because
-    no step lowers the objective by more than rounding; ``n_iter_``; ``gradient_norm_``, the largest absolute entry.
+    Fitted: ``weight_`` and ``bias_`` (K,), (2,) of binary scores; ``nll_``, the mean NLL in nats; ``converged_``, by
+    the gradient, or because no step lowers the objective by more than rounding; ``n_iter_``; ``gradient_norm_``, the
+    largest absolute entry.
 
     Raises DataError for scores that are not finite or exceed 1e100, for labels out of range, for weights that are all
     0. Warns (FitWarning) where labels are separable, or a class has none: no finite optimum exists, and the fit ends

@@ -124,7 +124,7 @@ def log_softmax(lines, n_classes, lowest, few, u):
 
 @inner
 def _likelihood(u, n_classes, share, few, counts):
-    """u becomes e^u, TOTAL share w over its sum; adds share w NLL, and 1 for each row that has p_y <= 1/2, to counts."""
+    """u becomes e^u, TOTAL share w over its sum; ``counts`` gets share w NLL, and 1 for each row of p_y <= 1/2."""
     for i in range(BLOCK):
         few[SCORE + i] = u[np.uintp(np.int64(few[LABEL + i]) * BLOCK + i)]
     powers(u, n_classes, -777.0, few)
