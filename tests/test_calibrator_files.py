@@ -174,7 +174,7 @@ def test_what_no_file_holds(tmp_path):
     with pytest.raises(ValueError, match="Own is none of fastcal's own calibrators"):
         Own(input="probs").fit(scores, y).save(tmp_path / "file")
     calibrator = fitted("TemperatureScaling")
-    for value in (np.nan, np.inf, 1j, {}, np.zeros(2, complex), np.zeros((1,) * 5), [object()]):
+    for value in (np.nan, np.inf, 1j, {}, np.zeros(2, complex), np.zeros((1,) * 5), np.array([np.nan]), [object()]):
         calibrator.nll_ = value
         with pytest.raises(ValueError, match=r"nll_ is .*, which no file holds"):
             calibrator.save(tmp_path / "file")

@@ -129,6 +129,7 @@ FORGED = {
         lambda f: f.arrays.update(classes_=np.full(9, 0xD800, "<u4").view("<U3")),
         "'classes_' is no text",
     ),
+    "not finite": (lambda f: f.arrays["values_"].__setitem__(3, np.inf), "'values_' is not finite"),
     "no figures": (lambda f: f.fitted.update(figures_={}), "figures_ are not those before and after"),
     "figures as text": (lambda f: f.fitted.update(figures_="x"), "figures_ are not those before and after"),
     "other figures": (lambda f: f.fitted["figures_"].update(after={"n": 1}), "figures_ after are others than n, "),

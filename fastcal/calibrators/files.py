@@ -134,6 +134,8 @@ def _array(name: str, given: Array) -> Array:
     little = np.ascontiguousarray(given, given.dtype.newbyteorder("<")).reshape(given.shape)
     if not DTYPE.fullmatch(little.dtype.str) or little.ndim > MOST_DIMENSIONS:
         raise ValueError(f"{name} is an array of {given.dtype} of {given.ndim} dimensions, which no file holds")
+    if little.dtype.kind == "f" and not np.isfinite(little).all():
+        raise ValueError(f"{name} is not finite, which no file holds")
     return little
 
 
@@ -228,11 +230,13 @@ def _entries(given: Any) -> list[tuple[str, str, list[int]]]:
 
 
 def _native(name: str, given: Array) -> Array:
-    """An array of its own, in the machine's byte order; text is text, and a bool 0 or 1."""
+    """An array of its own, in the machine's byte order; text is text, numbers are finite, and a bool is 0 or 1."""
     if given.dtype.kind == "U" and given.size:
         points = np.ascontiguousarray(given).view("<u4")
         if points.max() > 0x10FFFF or ((points >= 0xD800) & (points < 0xE000)).any():
             raise _Problem(f"{name!r:.40} is no text")
+    if given.dtype.kind == "f" and not np.isfinite(given).all():
+        raise _Problem(f"{name!r:.40} is not finite")
     if given.dtype.kind == "b" and given.size and given.view(np.uint8).max() > 1:
         raise _Problem(f"{name!r:.40} holds what is neither true nor false")
     return given.astype(given.dtype.newbyteorder("="))

@@ -43,7 +43,7 @@ def read_batches(
 
     ``paths``: a .npz or Parquet file, or a list of such and of .npy files that belong together; ``logits``, ``probs``,
     ``labels`` and ``weights`` name arrays in them, where they are not called that. Memory holds a batch of 16 MB.
-    ``.from_logits`` says which of the two the scores are. Raises DumpError, a ValueError, for a file that cannot be read.
+    ``.from_logits`` says which of the two the scores are. Raises DumpError, a ValueError, for what cannot be read.
 
     >>> import fastcal as fc
     >>> from fastcal.dumps.opening import SAMPLE
