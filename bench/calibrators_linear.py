@@ -36,7 +36,7 @@ EQUAL = 1e-9  # nats: how much higher ours may end
 TRIALS = [
     Trial(f"{VECTOR}.fit", LOGITS, 200_000, {TORCH: 10}),
     Trial(f"{VECTOR}.fit", FEW, 1_000_000, {}),
-    Trial(f"{MATRIX}.fit", LOGITS, 200_000, {SCIKIT_LEARN: 3, TORCH: 3}),
+    Trial(f"{MATRIX}.fit", LOGITS, 200_000, {SCIKIT_LEARN: 3, TORCH: 3}, slow=True),
     Trial(f"{MATRIX}.fit", FEW, 1_000_000, {}),
     Trial(f"{VECTOR}.predict_proba", f"{LOGITS}, out=", 1_000_000, {COPY: 0.25}),
     Trial(f"{MATRIX}.predict_proba", f"{LOGITS}, out=", 1_000_000, {PRODUCT: 0.7}),

@@ -45,6 +45,7 @@ class Trial:
     given: str
     n_rows: int
     at_least: Mapping[str, float]
+    slow: bool = False  # minutes a call: two rounds, and no other before them
 
 
 TRIALS = [
@@ -208,7 +209,8 @@ def measure(trial: Trial, calls: dict[str, Call], seconds: float) -> Outcome:
     times = max(100_000 // trial.n_rows, 1)  # a turn of few rows is many calls
     often = {name: partial(_often, call, times) for name, call in calls.items()}
     ours = often.pop("fastcal")
-    found = [race(ours, name, theirs, seconds, FEW_ROUNDS) for name, theirs in often.items()]
+    rounds = 2 if trial.slow else FEW_ROUNDS
+    found = [race(ours, name, theirs, seconds, rounds, warm=trial.slow) for name, theirs in often.items()]
     races = [replace(one, ours=one.ours / times, theirs=one.theirs / times) for one in found]
     median = statistics.median([one.ours for one in races] or [elapsed(ours) for _ in range(FEW_ROUNDS)])
     return Outcome(trial, median, races, bystanders.cores())

@@ -114,11 +114,18 @@ def measure(row: Comparison, kind: str, shape: tuple[int, int], seconds: float) 
 
 
 def race(
-    ours: Callable[[], Any], name: str, theirs: Callable[[], Any], seconds: float, min_rounds: int = MIN_ROUNDS
+    ours: Callable[[], Any],
+    name: str,
+    theirs: Callable[[], Any],
+    seconds: float,
+    min_rounds: int = MIN_ROUNDS,
+    *,
+    warm: bool = False,
 ) -> Race:
-    """Ours and theirs in turns for about so many seconds, and at least so many rounds."""
+    """Ours and theirs in turns for about so many seconds, and at least so many rounds; ``warm``: both were called."""
     pairs: list[tuple[float, float]] = []
-    ours(), theirs()
+    if not warm:
+        ours(), theirs()
     start = perf_counter()
     while len(pairs) < min_rounds or (perf_counter() - start < seconds and len(pairs) < MAX_ROUNDS):
         pairs.append((elapsed(ours), elapsed(theirs)))
