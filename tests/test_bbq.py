@@ -83,6 +83,17 @@ def test_scores_at_the_ends_have_a_prior():
     assert (calibrator.predict_proba([0.0, 1.0]) > 0.5).all()
 
 
+@pytest.mark.parametrize("low", [0.0, np.nextafter(0.5, 1), 1 - 2.0**-53])
+def test_neighbouring_floats_are_told_apart(low):
+    """What lies half-way between them rounds to the upper one, or to 0."""
+    scores = np.array([low, np.nextafter(low, 2)])
+    calibrator = fc.BBQ().fit(scores.repeat(50), np.repeat([0, 1], 50))
+    calibrator._check_fitted()  # a file of it is read again
+    found = calibrator.predict_proba(scores)
+    assert found[0] < 0.1
+    assert found[1] > 0.9
+
+
 @pytest.mark.parametrize("weight", [1e-100, 1e100])
 def test_weights_at_the_ends_are_finite(weight):
     p, y, _ = sample(50, 0)

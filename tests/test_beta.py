@@ -171,10 +171,34 @@ def test_zeros_and_ones_count_as_clip():
     assert exact.predict([0.0, 1.0]).tolist() == [0, 1]
 
 
-def test_scores_that_are_one_when_clipped_give_the_share_of_label_1():
-    with pytest.warns(fc.FitWarning, match="on their bound 0"):
-        fitted = fc.BetaCalibration().fit([0.0, 1e-20, 1e-19, 1e-300, 0.0], [0, 1, 0, 1, 1])
-    np.testing.assert_allclose(fitted.predict_proba([0.0, 1.0]), 0.6, rtol=1e-12)
+@pytest.mark.parametrize("y", [[0, 1, 0, 1, 1], [0, 1, 0, 1, 0], [1, 0, 1, 0, 0], [0, 1, 1, 1, 1]])
+def test_scores_that_are_one_when_clipped_say_nothing(y):
+    for p in (np.array([0.0, 1e-20, 1e-19, 1e-300, 0.0]), np.array([1e-30, 0, 1e-18, 0, 0], np.float32)):
+        with pytest.warns(fc.FitWarning, match="one label or one score") as found:
+            fitted = fc.BetaCalibration().fit(p, y)
+        assert len(found) == 1
+        np.testing.assert_allclose(fitted.predict_proba([0.0, 1.0]), (sum(y) + 1) / 7, rtol=1e-12)
+
+
+def test_scores_below_a_large_clip_differ_in_the_rest():
+    fitted = fc.BetaCalibration(clip=0.4).fit([0.1, 0.2, 0.3, 0.1, 0.25], [0, 1, 1, 1, 0])
+    assert fitted.b_ > 0
+
+
+@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize("scale", [1.0, 1e20, 1e90])
+def test_one_label_whatever_the_weights(label, scale):
+    p, y = sample(5, 300 if JIT else 100)[0], np.full(300 if JIT else 100, label)
+    weights = scale * np.random.default_rng(0).random(len(p))
+    with pytest.warns(fc.FitWarning, match="rows have one label") as found:
+        fitted = fc.BetaCalibration().fit(p, y, weights)
+    assert len(found) == 1
+    c = np.log(weights.sum() + 1)
+    np.testing.assert_allclose(coefficients(fitted), [0, 0, c if label else -c], rtol=1e-12)
+    y[0], weights[0] = 1 - label, 1.0  # next to nothing, but not nothing
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fc.FitWarning)
+        assert np.isfinite(coefficients(fc.BetaCalibration().fit(p, y, weights))).all()
 
 
 def test_logits_are_probabilities_of_a_softmax():

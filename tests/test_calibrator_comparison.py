@@ -155,9 +155,9 @@ def test_every_method_is_compared():
     probs = fc.cross_validate_calibrators(fc.softmax(scores), y, cv=2, input="probs", methods=some)
     for name in ("none", *some):
         assert probs[name].figures == pytest.approx(found[name].figures, rel=1e-6)
-    again = fc.cross_validate_calibrators(scores, y, cv=2, n_threads=1)
-    assert again.to_dict() == {**found.to_dict(), "results": again.to_dict()["results"]}
-    assert [one.figures for one in again.results] == [one.figures for one in found.results]
+    again = fc.cross_validate_calibrators(scores, y, cv=2, n_threads=1, methods=some)
+    for name in ("none", *some):
+        assert again[name].figures == found[name].figures
     texts = {"classes": ["x", "y", "z"], "methods": some}
     named = fc.cross_validate_calibrators(scores, np.array(["x", "y", "z"])[y], cv=2, **texts)
     assert [one.figures for one in named.results] == [found[name].figures for name in named.ranking]
@@ -185,6 +185,7 @@ class Breaks(fc.TemperatureScaling):
             warnings.warn("something\nelse", UserWarning, stacklevel=1)
             fc.calibrators.base.warn("it ends on a bound")
         if type(self).n_fits == 3:
+            fc.calibrators.base.warn("it breaks")
             raise ZeroDivisionError("two\nlines")
         return super()._estimate(rows)
 
@@ -201,7 +202,7 @@ def test_a_method_that_warns_or_breaks_says_so_and_stops_nobody():
         found = fc.cross_validate_calibrators(scores, y, methods=methods, cv=4)
     assert found.ranking[-1] == "breaks"
     assert found["breaks"].error == "fold 2: ZeroDivisionError: two lines"
-    assert found["breaks"].warnings == ("fold 1: it ends on a bound",)
+    assert found["breaks"].warnings == ("fold 1: it ends on a bound", "fold 2: it breaks")
     assert (found["breaks"].figures, found["breaks"].differences) == ({}, {})
     assert len(found["tight"].warnings) == 4
     assert found["tight"].warnings[0].startswith("fold 0: ")
@@ -209,6 +210,32 @@ def test_a_method_that_warns_or_breaks_says_so_and_stops_nobody():
     assert "failed: fold 2: ZeroDivisionError" in str(found)
     assert "(4 warnings)" in str(found)
     assert not hasattr(methods["temperature"], "temperature_")
+
+
+class Nothing(fc.TemperatureScaling):
+    """Gives no probabilities."""
+
+    def _applier(self):
+        return lambda _, out: out.fill(np.nan)
+
+
+def test_a_method_of_no_probabilities_stops_nobody():
+    found = fc.cross_validate_calibrators(*rows(), methods={"nothing": Nothing(), "temperature": "temperature"}, cv=2)
+    assert found["nothing"].error.startswith("DataError: ")
+    assert found["temperature"].error is None
+
+
+def test_sure_logits_have_the_nll_that_they_have():
+    """Beyond 37 a probability is 1, beyond 745 that of another class 0; the loss is neither infinite nor rounded."""
+    scores, y = rows(n_classes=2)
+    scores[:2], y[:2] = [[0, 50], [-900, 0]], 0
+    pairs = fc.cross_validate_calibrators(scores, y, methods="platt", cv=2)["none"]
+    expected = np.logaddexp.reduce(scores, axis=1) - scores[np.arange(N), y]
+    assert pairs.figures["nll"] == pytest.approx(expected.mean(), rel=1e-12)
+    found = fc.cross_validate_calibrators(scores[:, 1] - scores[:, 0], y, methods="temperature", cv=2)
+    assert found["none"].figures["nll"] == pytest.approx(expected.mean(), rel=1e-12)
+    difference = found["temperature"].figures["nll"] - found["none"].figures["nll"]
+    assert found["temperature"].differences["nll"][0] == pytest.approx(difference, rel=1e-9)
 
 
 def test_infinite_nll_has_no_interval_and_is_ranked_last():
@@ -264,6 +291,7 @@ BAD = {
     "too many folds": ({"cv": 31}, ValueError, "cv is 31; expected 2 to 30"),
     "folds of text": ({"cv": "five"}, ValueError, "cv "),
     "no folds": ({"cv": []}, ValueError, "expected a number of folds, a splitter, or pairs"),
+    "no two": ({"cv": [([0], [1], [2])]}, ValueError, "expected a number of folds, a splitter, or pairs"),
     "no pairs": ({"cv": 2.5}, ValueError, "cv is 2.5; expected a number of folds"),
     "a row twice": ({"cv": [([0], [1]), ([0], [1])]}, ValueError, "cv tests a row twice"),
     "a row of its own fit": ({"cv": [([0, 1], [1, 2])]}, ValueError, "tests rows which it fits"),
@@ -286,6 +314,7 @@ BAD = {
     "classes": ({"classes": [0, 1]}, ValueError, "y_true.*|classes has 2 labels, scores have 3 classes"),
     "threads": ({"n_threads": 0}, ValueError, "n_threads is 0"),
     "probabilities": ({"input": "probs"}, ValueError, r"scores\[0, .\] is .*; probabilities lie in \[0, 1\]"),
+    "no weight": ({"sample_weight": np.zeros(30)}, ValueError, "sample_weight is 0 in every row"),
     "weights": ({"sample_weight": np.r_[np.ones(29), np.nan]}, ValueError, r"sample_weight\[29\] is nan; a weight is"),
 }
 

@@ -12,6 +12,7 @@ import os
 import pickle
 import tempfile
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,14 @@ def test_the_number_of_threads_is_nobody_elses(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "classes", [[3, 1, 2], np.array([0.5, 1.5, 2.5]), ("b", "a", "ü"), np.array([b"x", b"y", b"z"])]
+    "classes",
+    [
+        [3, 1, 2],
+        np.array([0.5, 1.5, 2.5]),
+        ("b", "a", "ü"),
+        np.array([b"x", b"y", b"z"]),
+        np.array(["b", "a", "c"], object),
+    ],
 )
 def test_labels_of_any_kind(classes, tmp_path):
     scores, y = rows()
@@ -182,6 +190,28 @@ def test_what_no_file_holds(tmp_path):
     with pytest.raises(ValueError, match="which no reader takes"):
         calibrator.save(tmp_path / "file")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_no_reader_takes_is_not_written(tmp_path):
+    scores, y = rows()
+    for changed in ({"classes": ["a", "b", "c"]}, {"bounds": (2, 1)}):
+        calibrator = fc.TemperatureScaling(input="probs").fit(scores, y).set_params(**changed)
+        with pytest.raises(ValueError, match="this TemperatureScaling cannot be saved, for no reader takes it: "):
+            calibrator.save(tmp_path / "file")
+    assert not list(tmp_path.iterdir())
+
+
+def test_threads_that_write_the_same_file(tmp_path):
+    made = [fitted("TemperatureScaling", n_classes) for n_classes in (2, 3)] * 2
+
+    def save_and_load(one):
+        for _ in range(10):
+            one.save(tmp_path / "file")
+            fc.load_calibrator(tmp_path / "file")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(save_and_load, made))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 # --- fixtures ---------------------------------------------------------------------------------------------------------

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from conftest import JIT
 from fitted_calibrators import SCORES, File, all_saved
 
 import fastcal as fc
-from fastcal.calibrators.files import MAX_HEADER
+from fastcal.calibrators.files import MAX_HEADER, _Problem, _read
 from fastcal.calibrators.methods import CLASSES
 
 
@@ -22,6 +24,11 @@ def saved(tmp_path_factory):
 def load(data, tmp_path):
     (tmp_path / "file").write_bytes(data)
     return fc.load_calibrator(tmp_path / "file")
+
+
+def read(data):
+    """As :func:`load`, of bytes at hand: many times as fast."""
+    return _read(io.BytesIO(data), len(data))
 
 
 def refused(data, tmp_path, message=None):
@@ -38,7 +45,8 @@ def test_every_changed_byte_is_noticed(saved, tmp_path):
         for change in (1, 0x20, 0x80) if place % 8 == 0 else (1 + place % 255,):
             damaged = bytearray(data)
             damaged[place] ^= change
-            refused(bytes(damaged), tmp_path)
+            with pytest.raises(_Problem):
+                read(bytes(damaged))
     for cut in range(0, len(data), 7):
         refused(data[:cut], tmp_path)
     refused(data + b"\n", tmp_path, "bytes left over")
@@ -140,6 +148,10 @@ FORGED = {
     "a negative size": (lambda f: setattr(f, "entries", [["values_", "<f8", [-1]]]), "the shape of 'values_' is none"),
     "half a size": (lambda f: setattr(f, "entries", [["values_", "<f8", [1.5]]]), "the shape of 'values_' is none"),
     "an absurd size": (lambda f: setattr(f, "entries", [["values_", "<f8", [2**31 - 1] * 4]]), "truncated"),
+    "none of a size": (
+        lambda f: setattr(f, "entries", [["values_", "<f8", [0, *[2**31 - 1] * 3]]]),
+        "the shape of 'values_' is none",
+    ),
     "long text": (lambda f: setattr(f, "entries", [["values_", "<U99999", [1]]]), "an array that is none of ours"),
     "the same twice": (lambda f: setattr(f, "entries", [["values_", "<f8", [0]]] * 2), "two arrays of one name"),
     "no entries": (lambda f: setattr(f, "entries", {"a": 1}), "an array that is none of ours"),
@@ -158,6 +170,13 @@ def test_forged_files(name, saved, tmp_path):
     file = File.of(saved["HistogramBinning", 3][1].read_bytes())
     change(file)
     refused(file.data(), tmp_path, message)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="is not a fastcal calibrator: no plain file"):
+        fc.load_calibrator(tmp_path / "pipe")
 
 
 def test_a_header_that_is_spelled_otherwise(saved, tmp_path):
@@ -204,7 +223,7 @@ def twisted(value):
 
 @pytest.mark.skipif(not JIT, reason="every class is fitted")
 @pytest.mark.parametrize("name", CLASSES)
-def test_whatever_a_stranger_wrote_nothing_is_read_beyond_its_arrays(name, saved, tmp_path):
+def test_whatever_a_stranger_wrote_nothing_is_read_beyond_its_arrays(name, saved):
     """Each fitted attribute is changed by one who knows the checksum: a ValueError, or still probabilities."""
     n_refused = 0
     for n_classes in (1, 3):
@@ -218,10 +237,11 @@ def test_whatever_a_stranger_wrote_nothing_is_read_beyond_its_arrays(name, saved
                 file.arrays.pop(attribute, None)
                 (file.arrays if isinstance(evil, np.ndarray) else file.fitted)[attribute] = evil
                 try:
-                    loaded = load(file.data(), tmp_path)
-                except ValueError:
+                    loaded = read(file.data())
+                except _Problem:
                     n_refused += 1
                     continue
+                loaded.n_threads = 1
                 found = loaded.predict_proba(scores)
                 assert ((found >= 0) & (found <= 1)).all(), (attribute, evil)
                 loaded.predict(scores)

@@ -167,6 +167,8 @@ def test_results_go_where_they_are_wanted(method):
     room[:100] = scores
     with pytest.raises(ValueError, match="out overlaps scores"):
         fitted.predict_proba(room[:100], out=room[1:])
+    with pytest.raises(ValueError, match="out overlaps scores"):  # from the same address, but by other steps
+        fitted.predict_proba(room[:100:2], out=room[:50])
     none = fitted.predict_proba(scores[:0])
     assert none.shape == (0, 3)
     assert fitted.predict(scores[:0]).shape == (0,)
@@ -185,6 +187,14 @@ def test_labels_may_be_of_any_kind(method):
     assert set(numbers.predict(scores).tolist()) <= {10, -5, 7}
     with pytest.raises(ValueError, match=r"y_true\[3\] is dog; labels are cat, ant, bee"):
         method(classes=names).fit(scores, np.where(np.arange(150) == 3, "dog", names[labels]))
+    texts = names[labels].astype(object)
+    np.testing.assert_array_equal(
+        method(classes=names).fit(scores, texts).predict_proba(scores), named.predict_proba(scores)
+    )
+    for missing in (None, np.nan):
+        texts[4] = missing
+        with pytest.raises(ValueError, match=rf"y_true\[4\] is {missing}; labels are cat, ant, bee"):
+            method(classes=names).fit(scores, texts)
     with pytest.raises(ValueError, match="classes has 2 labels, scores have 3 classes"):
         method(classes=[0, 1]).fit(scores, labels % 2)
     with pytest.raises(ValueError, match="different labels"):
@@ -371,6 +381,8 @@ def test_files_that_are_read_again(tmp_path):
     read = fc.read_batches([tmp_path / "one.npz", tmp_path / "two_logits.npy", tmp_path / "two_labels.npy"])
     twice = fc.TemperatureScaling().fit(np.concatenate([logits, logits]), np.concatenate([labels, labels]))
     assert_same_bits(fc.TemperatureScaling().fit_batches(read), twice)
+    with pytest.raises(ValueError, match="batches hold logits, and are taken as probs: say input='logits'"):
+        fc.HistogramBinning().fit_batches(read)
     np.savez(tmp_path / "three.npz", probs=softmax(logits), labels=labels)
     with pytest.raises(ValueError, match="some files hold logits and some probabilities"):
         fc.read_batches([tmp_path / "one.npz", tmp_path / "three.npz"])

@@ -28,7 +28,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
@@ -82,7 +82,25 @@ SEPARABLE = {
     "has the least NLL; where ours stop differs by 1e-6, and the check allows 1e-7"
 }
 EXPECTED = dict.fromkeys(["vector", "matrix", "dirichlet", "beta"], SEPARABLE)
-METHODS_CHECKED = list(METHODS) if JIT else ["temperature"]
+# One that takes logits, one that is fitted by steps to logarithms, one of binned columns: all checks of these.
+METHODS_CHECKED = ["temperature", "beta", "isotonic"] if JIT else ["temperature"]
+# Of the others those that depend on more than what all share; the rest look at X and y, which Columns does.
+OF_METHODS = {
+    "check_sample_weight_equivalence_on_dense_data",
+    "check_sample_weights_not_overwritten",
+    "check_classifiers_one_label_sample_weights",
+    "check_classifiers_train",
+    "check_classifiers_classes",
+    "check_methods_subset_invariance",
+    "check_methods_sample_order_invariance",
+    "check_fit_idempotent",
+    "check_fit2d_1sample",
+    "check_fit2d_1feature",
+    "check_estimators_pickle",
+    "check_dict_unchanged",
+    "check_dont_overwrite_parameters",
+    "check_parameters_default_constructible",
+}
 
 
 def expected(estimator):
@@ -95,6 +113,17 @@ def expected(estimator):
 def test_checks_of_scikit_learn(estimator, check):
     with suppress(SkipTest):  # of checks that need pandas, or an array API that scipy was not told of
         check(estimator)
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if method not in METHODS_CHECKED] if JIT else [])
+def test_checks_of_scikit_learn_that_depend_on_the_method(method):
+    wanted = OF_METHODS - EXPECTED.get(method, {}).keys()
+    done = set()
+    for estimator, check in estimator_checks_generator(Columns(method)):
+        if check.func.__name__ in wanted:
+            check(estimator)
+            done.add(check.func.__name__)
+    assert done == wanted
 
 
 def rows(n=60, n_classes=3, seed=0):
@@ -151,6 +180,12 @@ def test_accuracy_with_weights_and_labels_of_text():
     assert objects.temperature_ == made.temperature_
     with pytest.raises(ValueError, match="leaves no row to score"):
         made.score(scores, labels[y], 0 * weights)
+    for wrong in (-1.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match=r"sample_weight\[3\] is .*; a weight is"):
+            made.score(scores, labels[y], np.r_[1, 1, 1, wrong, weights[4:]])
+    labels[0] = "changed"
+    assert made.classes_.tolist() == ["no", "perhaps", "yes"]
+    labels[0] = "no"
     with pytest.raises(ValueError, match=r"y_true\[0\] is maybe; labels are no, perhaps, yes"):
         made.score(scores[:1], ["maybe"])
 
@@ -230,6 +265,15 @@ def test_half_floats_and_probabilities_held_out(dtype):
     assert before["nll"] == pytest.approx(exact["nll"], rel=1e-3)
 
 
+def test_half_floats_beyond_1_by_their_rounding():
+    p = np.array([[1.001, -0.0005, 0], [0.2, 0.3, 0.5], [0.3, 0.3, 0.4], [0.1, 0.1, 0.8]], np.float16)
+    y = np.array([0, 1, 2, 2])
+    for given, labels in ((p, y), (p[:, 0], (y == 0).astype(int))):
+        before = HistogramBinning().fit(given, labels, held_out=(given, labels)).figures_["before"]
+        found = fc.cross_validate_calibrators(given, labels, input="probs", methods="histogram", cv=2)
+        assert found["none"].figures["nll"] == pytest.approx(before["nll"], rel=1e-6)
+
+
 BAD = {
     "true": (True, ValueError, "held_out is True; expected a fraction"),
     "none of them": (0.001, ValueError, "held_out is 0.001, which of 60 rows is 0"),
@@ -240,6 +284,7 @@ BAD = {
     "two columns": ((np.ones((1, 2)), [0]), ValueError, "held-out scores has 2 columns, the rows to fit 3"),
     "a bad label": ((np.ones((2, 3)), [0, 3]), ValueError, r"held-out y_true\[1\] is 3; labels are integers 0 to 2"),
     "a NaN": (([[1, 2, 3], [1, np.nan, 3]], [0, 1]), ValueError, r"held-out scores\[1, 1\] is nan"),
+    "no weight": ((np.ones((2, 3)), [0, 1], [0, 0]), ValueError, "held-out sample_weight is 0 in every row"),
     "a weight": ((np.ones((2, 3)), [0, 1], [1, -1]), ValueError, r"held-out sample_weight\[1\] is -1.0; a weight is"),
 }
 

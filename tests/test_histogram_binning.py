@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastcal as fc
-from fastcal.calibrators import class_columns, histogram, rows
+from fastcal.calibrators import class_columns, histogram, maps, rows
 
 METHODS = {
     "uniform": (
@@ -72,7 +72,9 @@ def in_small_pieces(monkeypatch):
 @every
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("n_columns", COLUMNS)
-def test_is_its_definition(method, n_columns, weighted):
+def test_is_its_definition(method, n_columns, weighted, monkeypatch):
+    monkeypatch.setattr(maps, "PLACES", 64)
+    monkeypatch.setattr(maps, "LEAST_ROWS", 8)
     make, twin = METHODS[method]
     p, y, w = sample(70 if JIT else 40, n_columns, ties=n_columns == 3)
     other = sample(30, n_columns, seed=1)[0]

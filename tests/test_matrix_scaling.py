@@ -206,6 +206,8 @@ def test_a_hessian_that_rounding_made_indefinite_is_lifted():
     np.testing.assert_allclose(result, 0.5, rtol=1e-3)
     stays = curvature.factorised(np.diag([4.0, 0.0, 9.0]), np.array([1.0, 1.0, 0.0]))(np.ones(3))
     np.testing.assert_allclose(stays, [0.25, 0, 0])
+    unknown = curvature.factorised(np.full((2, 2), np.nan), np.ones(2))(np.ones(2))  # ends, as a search there does
+    assert np.isnan(unknown).all()
 
 
 @compiled
@@ -217,3 +219,35 @@ def test_separable_labels_with_penalties_end_finite(method):
         fitted = method(off_diagonal_penalty=0.1, intercept_penalty=0.1).fit(z, Y)
     assert np.isfinite(parameters(fitted)).all()
     np.testing.assert_array_equal(fitted.predict(z), Y)
+
+
+@compiled
+@pytest.mark.parametrize("first", [3, 4])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("method", [fc.VectorScaling, fc.MatrixScaling])
+def test_a_source_of_other_scores_later_on_is_refused(method, bad, first):
+    opened = []
+    other = Z.copy()
+    other[7, 1] = bad
+
+    def batches():
+        opened.append(1)
+        yield (other if len(opened) >= first else Z), Y
+
+    fitted = method()
+    before = vars(fitted).copy()
+    with pytest.raises(fc.DataError, match="batches has other scores than the time before"):
+        fitted.fit_batches(batches)
+    assert vars(fitted) == before
+
+
+@compiled
+@pytest.mark.parametrize("method", [fc.VectorScaling, fc.MatrixScaling])
+def test_a_row_without_weight_makes_no_column_vary(method):
+    z = Z.copy()
+    z[:, 1] = 4.0
+    z[20, 1] = -3.0
+    fitted = method().fit(z, Y, np.arange(N) != 20)
+    expected = method().fit(np.delete(z, 20, axis=0), np.delete(Y, 20))
+    assert not fitted.weight_[..., 1].any()
+    np.testing.assert_allclose(parameters(fitted), parameters(expected), atol=1e-9)

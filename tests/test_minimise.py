@@ -90,9 +90,14 @@ def test_a_wrong_curvature_is_taken_anew_where_a_direction_fails():
         asked.append(x)
         return (lambda g: g) if len(asked) != 2 else (lambda g: -g)
 
-    found = minimise(curved, np.full(4, 2.0), curvature, tol=1e-9, max_iter=50, refresh=1)
-    assert len(asked) >= 2
-    assert found.n_iter >= 1
+    found = minimise(curved, np.full(4, 2.0), curvature, tol=1e-9, max_iter=50, refresh=2)
+    assert len(asked) >= 3
+    assert found.converged
+
+
+def test_steps_that_are_far_too_short_are_lengthened():
+    found = minimise(curved, np.full(4, 2.0), lambda _: lambda g: g * 1e-3, tol=1e-3, max_iter=150, refresh=1)
+    assert found.converged
 
 
 def test_steps_that_promise_rounding_alone_end_it():
@@ -102,3 +107,21 @@ def test_steps_that_promise_rounding_alone_end_it():
     found = minimise(rounded, np.zeros(4), lambda _: lambda g: g, tol=0.0, max_iter=50, refresh=1)
     assert found.converged
     assert found.n_iter == 3
+
+
+class Unmultiplied(np.ndarray):
+    """Numbers of which no library may take products."""
+
+    def __matmul__(self, other):
+        raise AssertionError("threads of a library wait for each other under load")
+
+    __rmatmul__ = __matmul__
+
+
+def test_no_product_goes_to_a_library_with_threads_of_its_own():
+    def function(x):
+        value, gradient = curved(x)
+        return value, gradient.view(Unmultiplied)
+
+    start = np.full(4, 2.0).view(Unmultiplied)
+    assert minimise(function, start, lambda _: lambda g: g, tol=1e-6, max_iter=50, refresh=30).converged

@@ -102,6 +102,18 @@ def test_weights_are_repetitions():
         fc.PlattScaling().fit(scores, y, np.zeros(40))
 
 
+@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize("scale", [1.0, 1e90])
+def test_one_label_whatever_the_weights(label, scale):
+    p = sample(5, 300 if JIT else 100)[0]
+    weights = scale * np.random.default_rng(0).random(len(p))
+    fitted = fc.PlattScaling().fit(p, np.full(len(p), label), weights)
+    n = weights.sum()
+    expected = 1 / (n + 2) if label == 0 else (n + 1) / (n + 2)
+    np.testing.assert_allclose(fitted.predict_proba(p), expected, rtol=1e-11)
+    assert fitted.gradient_norm_ <= fitted.tol
+
+
 def test_one_score_and_two_columns_agree():
     p, y = sample(4, 50)
     one = fc.PlattScaling().fit(p, y)

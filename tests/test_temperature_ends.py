@@ -117,6 +117,24 @@ def test_logits_of_minus_infinity():
         fc.TemperatureScaling().fit([[0.0, 1.0], [-np.inf, -np.inf]], [1, 0])
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("method", [fc.TemperatureScaling, fc.EnsembleTemperatureScaling])
+def test_a_binary_logit_of_minus_infinity_is_the_row_of_it_and_0(method, dtype):
+    z = np.array([-np.inf, 3.0, 1.0, -2.0, 0.5, -1.0, -np.inf], dtype)
+    two = np.stack([np.zeros(7, dtype), z], axis=1)
+    labels = np.array([0, 1, 0, 0, 1, 1, 0])
+    one, both = method().fit(z, labels), method().fit(two, labels)
+    for name in method.fitted:
+        np.testing.assert_array_equal(getattr(one, name), getattr(both, name))
+    np.testing.assert_allclose(one.predict_proba(z), both.predict_proba(two)[:, 1], rtol=1e-6)
+    assert one.predict(z).tolist() == [0, 1, 1, 0, 1, 0, 0]
+    labels[0] = 1
+    with pytest.warns(fc.FitWarning, match="1 labels have probability 0"):
+        assert method().fit(z, labels).n_zero_probability_ == 1
+    with pytest.raises(ValueError, match=re.escape("scores[1] is inf; expected a finite number")):
+        one.predict_proba([0.0, np.inf])
+
+
 def test_probabilities_of_zero_and_one():
     certain = np.array([1.0, 0.0, 0.7, 0.4, 0.2, 0.9])
     labels = [1, 0, 0, 1, 0, 1]
@@ -184,7 +202,7 @@ def test_no_convergence_is_said():
     for max_iter in (1, 2):
         message = f"no convergence within max_iter={max_iter}: the gradient is"
         assert ended(scores, labels, message, max_iter=max_iter).converged_ is False
-    assert ended([[1.0, 0.0]], [0], "no convergence", max_iter=1).temperature_ == 1
+    assert ended([[900.0, 0.0]], [0], "no convergence .*: every label has the largest", max_iter=1).temperature_ == 1
     loose = fit(scores, labels, max_iter=2, tol=0.5)
     assert loose.converged_
     assert loose.n_iter_ == 2

@@ -178,8 +178,17 @@ def test_logits_that_are_infinite_or_huge():
     fitted = fc.VennAbers(input="logits").fit(three, [2, 0, 1, 1])
     assert np.isfinite(fitted.predict_proba(three)).all()
     assert np.isfinite(fitted.knots_).all()
-    with pytest.raises(fc.DataError, match=r"scores\[1\] has no logit above -inf"):
-        fc.VennAbers(input="logits").fit([0.0, -np.inf], [0, 1])
+    for dtype in (np.float16, np.float32, np.float64):  # (N,) as rows (0, z)
+        z = np.array([-np.inf, 1.0, 0.0, -np.inf, np.finfo(dtype).min], dtype)
+        one = fc.VennAbers(input="logits").fit(z, [0, 1, 0, 1, 1])
+        two = fc.VennAbers(input="logits").fit(np.stack([0 * z.clip(0), z], axis=1), [0, 1, 0, 1, 1])
+        one._check_fitted()
+        for name in fc.VennAbers.fitted:
+            np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+        for at in (z[:1], z[1:], z, [-np.inf, 5.0]):
+            np.testing.assert_array_equal(
+                one.predict_interval(at)[0], two.predict_interval(np.stack([np.zeros(len(at)), at], axis=1))[0][:, 1]
+            )
     extreme = fc.VennAbers(input="logits").fit([-1e300, 0.0, -0.0, 1e300], [0, 0, 1, 1])
     assert extreme.predict_interval([-2e300, 2e300, 0.0])[1].tolist() == [1 / 2, 1.0, 2 / 3]
 

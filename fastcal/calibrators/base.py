@@ -17,7 +17,7 @@ from fastcal import kernels
 
 from .. import engine, memory
 from ..arrays import Array, Column, DataError
-from ..rowwise import check_out
+from ..rowwise import check_out, check_overlap
 from . import held_out as held_out_rows
 from .forms import Form, Input, Taken, checked_input
 from .rows import ArrayRows, BatchRows, Rows, Table, score_table, table
@@ -164,6 +164,7 @@ class Calibrator(ABC):
         if (held.n_columns, held.binary) != (rows.n_columns, rows.binary):
             raise DataError("held-out scores", (), f"has {held.n_columns} columns, the rows to fit {rows.n_columns}")
         held_out_rows.check_values(held, rows.form, "held-out ")
+        held_out_rows.check_weighed(held, "held-out ")
 
     # --- applying ---------------------------------------------------------------------------------------------------
 
@@ -178,9 +179,8 @@ class Calibrator(ABC):
             out = memory.empty(shape, column.dtype)
         else:
             check_out(out, shape, column.dtype)
-            if np.may_share_memory(out, column.values) and out.ctypes.data != column.values.ctypes.data:
-                raise ValueError("out overlaps scores; only the very same array can be written in place")
         flat = out.reshape(column.values.shape)
+        check_overlap(flat, "scores", column.values)
         if flat.size and not np.may_share_memory(flat, out):
             flat = np.empty(column.values.shape, column.dtype)
         self._apply(column, lambda part, start, stop, apply: apply(part, flat[start:stop]))
@@ -270,6 +270,7 @@ class Calibrator(ABC):
         """The accuracy of :meth:`predict`; y_true holds labels of ``classes_``."""
         decided = self.predict(scores).reshape(-1)
         given = table(scores, y_true, sample_weight, self.classes_)
+        held_out_rows.check_values(given, self._form())
         weights = np.ones(given.n_rows) if given.weights is None else np.asarray(given.weights, np.float64)
         if not weights.sum() > 0:
             raise DataError("sample_weight" if given.n_rows else "scores", (), "leaves no row to score")
@@ -331,7 +332,7 @@ def _dense(scores: Any) -> Any:
 def _checked_classes(classes: Any) -> Array | None:
     if classes is None:
         return None
-    given = np.asarray(classes)
+    given = np.array(classes)  # a copy, of what the caller may change
     if given.dtype.kind == "O" and all(isinstance(label, str) for label in given.flat):
         given = given.astype(np.str_)
     if given.ndim != 1 or given.dtype.kind not in "biufUS" or len(np.unique(given)) != len(given):

@@ -34,8 +34,8 @@ class BBQ(OneAgainstRest):
 
     (G the gamma function; their equation 2), and the calibrated probability the mean of the posterior means of the bins
     that it is in, (m_b + alpha) / (N_b + N'/B), over all models, weighted by score. B goes from N^(1/3) / 10 to 10
-    N^(1/3), N the sum of weights, but no further than N / 5 or the number of different scores. Each row is divided by
-    its sum. Of two classes one map is fitted, that of P(y = 1).
+    N^(1/3), N the sum of weights, but no further than N / 5, the number of different scores, or 16 384. Each row is
+    divided by its sum. Of two classes one map is fitted, that of P(y = 1).
 
     Departures from the paper: rows of equal scores are never in different bins (a bin ends at the first score where the
     weight reaches i / B of the whole, half-way to the next score; one that would be empty is none), the middle of a bin
@@ -109,7 +109,9 @@ def _fit(column: OneColumn) -> tuple[Array, Array, int, int, float]:
     found = groups(column.scored(), column.n_threads, by_class=True)
     zeros, ones = (np.append(0.0, np.cumsum(total, dtype=np.float64)) for total in found.totals())
     low, high = found.score[:-1], found.score[1:]
-    cuts = np.concatenate([[0.0], low + (high - low) / 2, [1.0]])
+    middle = low + (high - low) / 2
+    middle = np.where(middle < high, middle, low)  # of neighbouring floats it may round to the upper one
+    cuts = np.concatenate([[0.0], middle, [1.0]])
     first, last = bins_tried(float(zeros[-1] + ones[-1]), len(found.score))
     evidence = np.empty(last + 1 - first)
 

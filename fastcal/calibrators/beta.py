@@ -50,8 +50,8 @@ class BetaCalibration(OneAgainstRest):
     Fitted: ``a_``, ``b_``, ``c_``, floats of binary scores and of rows of two classes, else (K,); ``converged_``,
     ``n_iter_``, ``gradient_norm_`` (the largest over classes). Labels that a score separates have their optimum at
     infinity: the fit ends where the gradient falls below ``tol``, and warns. A class whose rows are all of one label,
-    or have one score, gets a constant (a = b = 0), Platt's smoothed (n1 + 1) / (n + 2), and warns. ``input="logits"``
-    takes the softmax, of (N,) the sigmoid; a logit of -inf is a probability of 0.
+    or have one score (once clipped), gets a constant (a = b = 0), Platt's smoothed (n1 + 1) / (n + 2), and warns.
+    ``input="logits"`` takes the softmax, of (N,) the sigmoid; a logit of -inf is a probability of 0.
 
     >>> import fastcal as fc
     >>> beta = fc.BetaCalibration().fit([0.1, 0.3, 0.35, 0.6, 0.8], [0, 0, 1, 0, 1])
@@ -106,29 +106,35 @@ class BetaCalibration(OneAgainstRest):
         two, shift = self.parameters != "am", LOG2 if self.parameters == "ab" else 0.0
         columns = np.arange(rows.n_columns - n_maps, rows.n_columns)
         nothing, twice = np.zeros(n_maps), np.full(n_maps, 2.0)
+        leasts: set[float] = set()  # of each type of scores
 
         def prepare(scores: Array, chosen: Array, x: Array, v: Array | None) -> None:
             kernels.logistic.centred(scores, chosen, nothing, twice, x)
-            kernels.logistic.log_odds(x.reshape(-1), None if v is None else v.reshape(-1), self._least(scores))
+            least = self._least(scores)
+            leasts.add(least)
+            kernels.logistic.log_odds(x.reshape(-1), None if v is None else v.reshape(-1), least)
             if shift and v is not None:
                 x += shift
                 v -= shift
 
+        sums = Sums.of(rows, columns, prepare, two, self.n_threads)
         seen = Extremes.of(rows, self.n_threads)
         low, high = seen.bounds()
-        sums = Sums.of(rows, columns, prepare, two, self.n_threads)
-        all_rows, ones = sums.all[:, -1], sums.positive[:, -1]
-        weight = float(all_rows[0])
-        single = (ones == 0) | (ones == all_rows) | (low == high)
-        share = np.where(single, (ones + 1) / (all_rows + 2), ones / all_rows)
-        prior = np.log(share) - np.log1p(-share)
+        ones, others = sums.ones, sums.others
+        weight = float(ones[0] + others[0])
+        least = min(leasts)
+        one_score = np.maximum(low, least) == np.maximum(high, least)
+        one_score &= np.maximum(1 - low, least) == np.maximum(1 - high, least)
+        single = (ones == 0) | (others == 0) | one_score
+        prior = np.log(ones + single) - np.log(others + single)
+        linear = np.column_stack([sums.positive, ones]) / weight
         start = np.zeros((n_maps, 3 if two else 2))
         start[:, -1] = 0.0 if shift else prior
         fit = Fit.at(start.copy())
         free = np.ones(start.shape, bool)
         free[:, -1] = not shift
         free[single] = False
-        problem = Logistic(rows, columns, prepare, sums.positive / weight, weight, self.n_threads)
+        problem = Logistic(rows, columns, prepare, linear, weight, self.n_threads)
         self._fit_within_bounds(problem, fit, start, np.flatnonzero(~single), free)
         a, b = fit.theta[:, 0], fit.theta[:, 1 if two else 0]
         c = np.where(single, prior, (a - b) * shift if shift else fit.theta[:, -1])
@@ -139,7 +145,7 @@ class BetaCalibration(OneAgainstRest):
         for which, problem_seen in (
             (single, "rows have one label or one score{}: a_ and b_ are 0, all get one probability"),
             (flat, "labels do not rise with scores{}: a_ and b_ are on their bound 0, all get one probability"),
-            (separated, "scores separate the labels{}: the optimum is at infinity, where the gradient fell below tol"),
+            (separated, "scores separate the labels{}: the optimum is at infinity, and the fit ends on the way to it"),
         ):
             if which.any():
                 warn(problem_seen.format(of_columns(which)))

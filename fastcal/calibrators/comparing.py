@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from ..accumulators.intervals import check_level
 from ..arrays import Array, DataError
 from .base import Calibrator, FitWarning, _checked_classes, _dense
 from .forms import Form, Input, checked_input
-from .held_out import check_values, rows_by_class, some, writer
+from .held_out import check_values, check_weighed, rows_by_class, some, writer
 from .judging import NONE, CalibratorResult, Judge
 from .methods import METHODS, for_scores
 from .rows import ArrayRows, Table, table
@@ -146,7 +147,9 @@ def cross_validate_calibrators(
     folds = _folds(rows, cv, random_state)
     chosen = _chosen(methods, given_as, n_classes, n_threads)
     tested = np.sort(np.concatenate([test for _, test in folds]))
-    judge = Judge(some(rows, tested), form, random_state, float(level), n_threads)
+    judged = some(rows, tested)
+    check_weighed(judged)
+    judge = Judge(judged, form, random_state, float(level), n_threads)
     found = [judge.baseline]
     for name, calibrator in chosen.items():
         found.append(_tried(name, calibrator, rows, folds, tested, judge))
@@ -172,11 +175,12 @@ def _folds(rows: Table, cv: Any, seed: Any) -> list[tuple[Array, Array]]:
         return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(cv)]
     try:
         pairs = cv.split(np.zeros((n_rows, 1)), rows.labels) if hasattr(cv, "split") else cv
-        folds = [(_indices(train, n_rows), _indices(test, n_rows)) for train, test in pairs]
+        pairs = [tuple(pair) for pair in pairs]
     except TypeError:
-        folds = []
-    if not folds:
+        pairs = []
+    if not pairs or any(len(pair) != 2 for pair in pairs):
         raise ValueError(f"cv is {cv!r}; expected a number of folds, a splitter, or pairs (train, test) of row indices")
+    folds = [(_indices(train, n_rows), _indices(test, n_rows)) for train, test in pairs]
     tested = np.concatenate([test for _, test in folds])
     if len(np.unique(tested)) != len(tested):
         raise ValueError("cv tests a row twice; figures are of rows that are tested once")
@@ -233,20 +237,31 @@ def _tried(
     said: list[str] = []
     out = memory.empty((len(tested), rows.n_columns), np.dtype(np.float64))
     described = repr(calibrator)
-    for k, (train, test) in enumerate(folds):
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            try:
+    where = ""
+    try:
+        for k, (train, test) in enumerate(folds):
+            where = f"fold {k}: "
+            with _heard(where, said):
                 out[np.searchsorted(tested, test)] = _out_of_fold(calibrator, some(rows, train), some(rows, test))
-            except Exception as error:  # whatever it is, the other methods have figures
-                text = f"fold {k}: {type(error).__name__}: {' '.join(str(error).split())}"
-                return CalibratorResult(name, described, {}, {}, {}, tuple(said), text)
-        for warning in caught:
-            if issubclass(warning.category, FitWarning):
-                said.append(f"fold {k}: {warning.message}")
-            else:
-                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    return judge.result(name, described, out, tuple(said))
+        where = ""
+        return judge.result(name, described, out, tuple(said))
+    except Exception as error:  # whatever it is, the other methods have figures
+        text = f"{where}{type(error).__name__}: {' '.join(str(error).split())}"
+        return CalibratorResult(name, described, {}, {}, {}, tuple(said), text)
+
+
+@contextmanager
+def _heard(where: str, said: list[str]) -> Iterator[None]:
+    """What fits warn of goes to ``said``, also of one that then breaks; other warnings go on."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield
+        finally:
+            said += [f"{where}{one.message}" for one in caught if issubclass(one.category, FitWarning)]
+    for one in caught:
+        if not issubclass(one.category, FitWarning):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 def _out_of_fold(calibrator: Calibrator, train: Table, test: Table) -> Array:

@@ -20,6 +20,7 @@ from .likelihood import MOST_BLOCKS, Likelihood, padded, scratch
 kernels: Any = typed_kernels  # unpacked arguments cannot be counted
 
 RIDGE = 1e-10  # added to a Hessian of unit diagonal
+LARGEST_RIDGE = 1e6  # beyond the number of parameters, so that it is positive: what is not holds NaN
 LEVEL = 1e-13  # eigenvalues below this part of the largest are rounding
 
 Divide = Callable[[Array], Array]
@@ -88,7 +89,7 @@ def by_hessian(part: Likelihood, parameters: Array) -> Divide:
 
 
 def by_class(part: Likelihood, parameters: Array) -> Divide:
-    """Each class's (w_k, b_k) by itpart."""
+    """Each class's (w_k, b_k) by itself."""
     k = part.rows.n_classes
     sums = part.total(part.sum_vector, parameters, True)[2 + 2 * k :]
     zz, z, one = sums[:k] * part.free[0], sums[k : 2 * k] * part.free[0], sums[2 * k : 3 * k]
@@ -230,7 +231,7 @@ def factorised(hessian: Array, free: Array) -> Divide:
     while True:
         np.fill_diagonal(even, 1.0 + ridge)
         factor = even.copy()
-        if kernels.cholesky.factorise(factor):
+        if kernels.cholesky.factorise(factor) or ridge > LARGEST_RIDGE:
             break
         ridge *= 100  # so near to separated rows that the difference of p and p^2 is rounding
 

@@ -12,8 +12,10 @@ import json
 import math
 import os
 import re
+import secrets
 import stat
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -39,20 +41,25 @@ KEYS = {"format", "version", "class", "fastcal", "parameters", "fitted", "arrays
 def write(calibrator: Calibrator, path: Path) -> None:
     """Write a fitted calibrator: as a whole, or an OSError and what was there before."""
     data = packed(calibrator)
+    try:  # parameters may have been set since the fit
+        _read(BytesIO(data), len(data))
+    except _Problem as error:
+        raise ValueError(f"this {type(calibrator).__name__} cannot be saved, for no reader takes it: {error}") from None
     path = path.resolve()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")  # threads may write the same file
     try:
         if path.is_dir():
             raise IsADirectoryError(None, "it is a folder")
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
+        raise OSError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise OSError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def load_calibrator(path: str | Path) -> Calibrator:
@@ -71,7 +78,7 @@ def load_calibrator(path: str | Path) -> Calibrator:
     True
     """
     path = Path(path)
-    with path.open("rb") as file:
+    with open(path, "rb", opener=_opened) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ValueError(f"{path} is not a fastcal calibrator: no plain file")
@@ -79,6 +86,11 @@ def load_calibrator(path: str | Path) -> Calibrator:
             return _read(file, status.st_size)
         except _Problem as error:
             raise ValueError(f"{path} is not a fastcal calibrator: {error}") from None
+
+
+def _opened(path: str, flags: int) -> int:
+    """As open does, but a pipe's other end is not waited for."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 class _Problem(Exception):
@@ -131,6 +143,8 @@ def _plain(values: dict[str, Any], arrays: dict[str, Array]) -> dict[str, Any]:
 
 
 def _array(name: str, given: Array) -> Array:
+    if given.dtype.kind == "O" and all(isinstance(one, str) for one in given.flat):
+        given = given.astype(np.str_)
     little = np.ascontiguousarray(given, given.dtype.newbyteorder("<")).reshape(given.shape)
     if not DTYPE.fullmatch(little.dtype.str) or little.ndim > MOST_DIMENSIONS:
         raise ValueError(f"{name} is an array of {given.dtype} of {given.ndim} dimensions, which no file holds")
@@ -221,7 +235,9 @@ def _entries(given: Any) -> list[tuple[str, str, list[int]]]:
         known = isinstance(name, str) and isinstance(dtype, str) and DTYPE.fullmatch(dtype)
         if not known or not isinstance(shape, list) or len(shape) > MOST_DIMENSIONS:
             raise _Problem("an array that is none of ours")
-        if not all(type(n) is int and 0 <= n < 2**31 for n in shape):
+        fine = all(type(n) is int and 0 <= n < 2**31 for n in shape)
+        # NumPy multiplies the others also where one is 0
+        if not fine or (0 in shape and math.prod(max(n, 1) for n in shape) >= 2**48):
             raise _Problem(f"the shape of {name!r:.40} is none")
         found.append((name, dtype, shape))
     if len({name for name, _, _ in found}) != len(found):

@@ -91,6 +91,12 @@ def check_values(given: Table, form: Form, prefix: str = "") -> None:
             raise DataError(f"{prefix}sample_weight", (start + row,), f"is {weights[row]}; {WEIGHTS}")
 
 
+def check_weighed(given: Table, prefix: str = "") -> None:
+    """Raise DataError where no row counts."""
+    if given.weights is not None and not np.any(given.weights):
+        raise DataError(f"{prefix}sample_weight", (), "is 0 in every row")
+
+
 def uncalibrated(given: Table, form: Form, n_threads: int | None) -> Figures:
     """Figures of the scores as they are: of logits, those of their softmax."""
     evaluation = Evaluation(from_logits=form.input == "logits", parts=PARTS, squares=False, n_threads=n_threads)
@@ -101,12 +107,12 @@ def uncalibrated(given: Table, form: Form, n_threads: int | None) -> Figures:
 
 
 def plain(scores: Array, form: Form, *, half: bool) -> Array:
-    """Scores (n, C) as metrics take them. (What half floats round a row's sum to, they take of half floats only.)"""
-    if scores.shape[1] == 1:
-        return scores[:, 0]
+    """Scores (n, C) as metrics take them. (What half floats are rounded to, they take of half floats only.)"""
     if half and form.input == "probs":
-        return np.asarray(scores / scores.sum(axis=1, keepdims=True))
-    return scores
+        scores = scores.clip(0.0, 1.0)
+        if scores.shape[1] > 1:
+            scores = scores / scores.sum(axis=1, keepdims=True)
+    return scores[:, 0] if scores.shape[1] == 1 else scores
 
 
 def calibrated(calibrator: Calibrator, given: Table) -> Figures:

@@ -125,11 +125,11 @@ def _of_rare(scores: Array, own: Array) -> Blocks:
     knots = np.zeros(m + 2)
     knots[1:-1], knots[-1] = starts, np.inf
     room = min(CELLS_PER_SCORE * (m + 1), MOST_CELLS)
-    where, table = np.empty((1, 2), np.int64), np.empty(room, np.uint32)
+    where, table = np.empty((3, 1), np.int64), np.empty(room, np.uint32)
     kernels.binned_columns.tabulate(knots, np.array([0, m + 2]), np.array([0, room]), where, table)
     counts, last = np.zeros(m + 1, np.int64), np.full(m + 1, -1, scores.dtype)
     places = np.empty(BLOCK, np.int64)
-    kernels.binned_columns.slots(scores, knots, where[0, 0], where[0, 1], table, places, counts, last)
+    kernels.binned_columns.slots(scores, knots, where[0, 0], where[1, 0], table, places, counts, last)
     sums = np.stack([counts, np.append(0, ones)], axis=1)
     sums[:, 0] -= sums[:, 1]
     first = np.append(scores.min(), starts).astype(np.float64)

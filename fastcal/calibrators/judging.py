@@ -57,9 +57,11 @@ class Judge:
         self.rows, self.form, self.level, self.n_threads = rows, form, level, n_threads
         self.groups = np.array_split(shuffled(rows.n_rows, int(seed)), min(GROUPS, rows.n_rows))
         self.losses: dict[str, Array] = {}
-        probabilities = self._as_they_are()
-        figures, bounds = self._judged(probabilities)
-        self.losses = self._losses(probabilities)
+        # logits stay what they are: beyond 37 the probability of a class is 1, and the other one's loss infinite
+        logits = form.input == "logits"
+        as_they_are = self._as_they_are()
+        figures, bounds = self._judged(as_they_are, logits)
+        self.losses = self._losses(as_they_are, logits)
         self.baseline = CalibratorResult(NONE, NONE, figures, bounds, {})
 
     def result(self, name: str, calibrator: str, probabilities: Array, said: tuple[str, ...]) -> CalibratorResult:
@@ -70,18 +72,17 @@ class Judge:
         return CalibratorResult(name, calibrator, figures, bounds, found, said)
 
     def _as_they_are(self) -> Array:
-        """Probabilities (n, C) of the scores, which need no calibrator."""
+        """Logits or probabilities (n, C) of the rows, in double precision."""
         rows = self.rows
         out = memory.empty((rows.n_rows, rows.n_columns), np.dtype(np.float64))
-        form = replace(self.form, taken="probs")
         for start, stop in _pieces(rows):
-            part = form.of(rows.part(start, stop)[0].astype(np.float64))
-            out[start:stop] = plain(part, form, half=rows.half).reshape(part.shape)
+            part = rows.part(start, stop)[0].astype(np.float64)
+            out[start:stop] = plain(part, self.form, half=rows.half).reshape(part.shape)
         return out
 
-    def _judged(self, probabilities: Array) -> tuple[dict[str, float], dict[str, Interval]]:
+    def _judged(self, values: Array, logits: bool = False) -> tuple[dict[str, float], dict[str, Interval]]:
         """Figures and their intervals."""
-        groups = [self._evaluated(probabilities, rows) for rows in self.groups]
+        groups = [self._evaluated(values[rows], rows, logits) for rows in self.groups]
         whole = sum(groups[1:], groups[0])
         report = whole.compute()
         means, n = ScorePart(squares=True).view(whole.part_state("scores")).errors()
@@ -94,12 +95,11 @@ class Judge:
         figures = {name: report[name] for name in FIGURES if name != "n"}
         return figures, {name: bounds[name] for name in figures}
 
-    def _evaluated(self, probabilities: Array, rows: Array) -> Evaluation:
+    def _evaluated(self, values: Array, rows: Array, logits: bool) -> Evaluation:
         given = self.rows
-        y, p = given.labels[rows], probabilities[rows]
         weights = None if given.weights is None else given.weights[rows]
-        evaluation = Evaluation(parts=PARTS, n_threads=self.n_threads)
-        return evaluation.update(y, p[:, 0] if given.binary else p, sample_weight=weights)
+        evaluation = Evaluation(from_logits=logits, parts=PARTS, n_threads=self.n_threads)
+        return evaluation.update(given.labels[rows], values[:, 0] if given.binary else values, sample_weight=weights)
 
     def _jackknifed(self, groups: list[Evaluation], report: Any) -> dict[str, Interval]:
         """Intervals from leaving out each group of rows in turn.
@@ -122,12 +122,13 @@ class Judge:
             found[name] = around(report[name], wider * error, self.level, 0.0, 1.0)
         return found
 
-    def _losses(self, probabilities: Array) -> dict[str, Array]:
+    def _losses(self, values: Array, logits: bool = False) -> dict[str, Array]:
         """NLL and Brier score of each row, as the figures of these names sum them."""
         rows = self.rows
         found = {"nll": np.empty(rows.n_rows), "brier": np.empty(rows.n_rows)}
         for start, stop in _pieces(rows):
-            p, y = probabilities[start:stop], rows.labels[start:stop]
+            given, y = values[start:stop], rows.labels[start:stop]
+            p = replace(self.form, taken="probs").of(given) if logits else given
             if rows.binary:
                 of_label = np.where(y == 1, p[:, 0], 1.0 - p[:, 0])
                 found["brier"][start:stop] = (1.0 - of_label) ** 2
@@ -136,6 +137,8 @@ class Judge:
                 found["brier"][start:stop] = np.einsum("ij,ij->i", p, p) - 2.0 * of_label + 1.0
             with np.errstate(divide="ignore"):
                 found["nll"][start:stop] = -np.log(np.clip(of_label, 0.0, 1.0))
+            if logits:
+                found["nll"][start:stop] = _nll_of_logits(given, y)
         return found
 
     def _difference(self, mine: Array, theirs: Array) -> tuple[float, float, float]:
@@ -152,6 +155,12 @@ class Judge:
         squares = weights * weights
         sums = (total, squares.sum(), (squares * apart).sum(), (squares * apart * apart).sum(), mean)
         return mean, *around(mean, float(deviation(*map(np.asarray, sums))), self.level)
+
+
+def _nll_of_logits(logits: Array, y: Array) -> Array:
+    if logits.shape[1] == 1:
+        return np.asarray(np.logaddexp(0.0, np.where(y == 1, -logits[:, 0], logits[:, 0])))
+    return np.asarray(-Form("logits", "log-probs").of(logits)[np.arange(len(y)), y])
 
 
 def _all_but_one(groups: list[Evaluation]) -> Iterator[Evaluation]:

@@ -33,7 +33,7 @@ class Survey:
 
     total: float  # of the weights
     by_class: Array  # weight of each label
-    varying: Array  # whether the scores of a class differ between rows
+    varying: Array  # whether the scores of a class differ between rows that have a weight
 
 
 class LinearCalibrator(Calibrator):
@@ -98,7 +98,9 @@ class LinearCalibrator(Calibrator):
         whole = Likelihood(rows, 1.0 / survey.total, free, self._penalties(k), self.normalised, self.n_threads)
         part = whole.sampled()
         x = start.ravel()
-        if not part(x)[0] <= np.log(k):  # no curvature is left of scores of 1e60, say, at the identity
+        at_start = part(x)[0]
+        check_same(at_start)
+        if at_start > np.log(k):  # no curvature is left of scores of 1e60, say, at the identity
             x = np.zeros_like(x)
         if not part.dense and self.full:
             x = self._by_column(part, x)
@@ -109,6 +111,7 @@ class LinearCalibrator(Calibrator):
         refresh = 1 if exact else REFRESH
         found = minimise(whole, x, curvature, tol=float(self.tol), max_iter=int(self.max_iter), refresh=refresh)
         nll, wrong = whole.figures(found.x)
+        check_same(found.value, nll)
         self._report(found, survey, nll, wrong)
         parameters = self._centred(found.x.reshape(start.shape))
         weight, bias = (parameters[:, :k], parameters[:, k]) if self.full else parameters
@@ -196,6 +199,12 @@ def near(part: Likelihood, start: Array) -> Array:
     return found.x
 
 
+def check_same(*objectives: float) -> None:
+    """Raise for what no scores within bounds give: a source may hold others than those that were checked."""
+    if not np.isfinite(objectives).all():
+        raise DataError("batches", (), "has other scores than the time before: the likelihood is no number")
+
+
 def survey_of(rows: Rows, n_threads: int | None) -> Survey:
     """Look at rows once; raises DataError for a score that is too large, or where all weights are 0."""
     k = rows.n_classes
@@ -212,6 +221,9 @@ def survey_of(rows: Rows, n_threads: int | None) -> Survey:
                 problem = f"is {scores[row, column]:g}; a linear map is fitted to logits up to {MOST:g}"
                 place = (block.first_row + row,) if rows.binary else (block.first_row + row, column)
                 raise DataError("scores", place, problem)
+            if block.weights is not None and not block.weights.all():
+                scores = scores[block.weights > 0]
+                lowest, highest = scores.min(axis=0, initial=np.inf), scores.max(axis=0, initial=-np.inf)
             with seen:
                 np.minimum(low, lowest, out=low)
                 np.maximum(high, highest, out=high)

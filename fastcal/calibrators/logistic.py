@@ -147,21 +147,25 @@ class Extremes:
 
 @dataclass(frozen=True)
 class Sums:
-    """Of each map: sums of the weighted features and of the weights, (M, D), over all rows and over positive ones."""
+    """Of each map: sums of the weighted features, (M, D - 1), over all rows and over positive ones, and of weights."""
 
     all: Array
     positive: Array
+    ones: Array  # (M,) the weight of positive rows
+    others: Array  # (M,) of the others, not as a difference: 0 where there is none, and never negative
 
     @classmethod
     def of(cls, rows: Rows, columns: Array, prepare: Prepare, two: bool, n_threads: int | None) -> Sums:
         """By one pass."""
-        n_maps, size = n_maps_of(rows), 3 if two else 2
+        n_maps, n_features = n_maps_of(rows), 2 if two else 1
+        n_sums = 2 * n_maps * n_features
 
         def make_adder() -> Callable[[Block, Array], None]:
             features = Features(prepare, two)
 
             def add(block: Block, into: Array) -> None:
-                sums = into.reshape(2, n_maps, size)
+                sums = into[:n_sums].reshape(2, n_maps, n_features)
+                into[n_sums:] = np.bincount(block.labels, block.weights, rows.n_classes)
                 first = 0
                 for lines in Lines.of(columns):
                     stop = first + len(lines.columns)
@@ -172,15 +176,14 @@ class Sums:
                             sums[0, first:stop, i] = weighted.sum(axis=0)[: stop - first]
                             picked = weighted[places, which - first]
                             sums[1, first:stop, i] = np.bincount(which - first, picked, stop - first)
-                    weights = None if block.weights is None else block.weights[places]
-                    sums[0, first:stop, -1] = block.n_rows if block.weights is None else block.weights.sum()
-                    sums[1, first:stop, -1] = np.bincount(which - first, weights, stop - first)
                     first = stop
 
             return add
 
-        found = rows.total(2 * n_maps * size, make_adder, n_threads).reshape(2, n_maps, size)
-        return cls(found[0], found[1])
+        found = rows.total(n_sums + rows.n_classes, make_adder, n_threads)
+        by_class, sums = found[n_sums:], found[:n_sums].reshape(2, n_maps, n_features)
+        before, after = np.append(0.0, by_class[:-1]).cumsum(), np.append(0.0, by_class[:0:-1]).cumsum()[::-1]
+        return cls(sums[0], sums[1], by_class[-n_maps:], (before + after)[-n_maps:])
 
 
 @dataclass

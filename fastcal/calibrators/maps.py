@@ -11,6 +11,8 @@ from fastcal import kernels
 from ..arrays import Array
 
 CELLS_PER_KNOT, LEAST_CELLS, MOST_CELLS = 8, 64, 1 << 16
+# Cells that are found before knots are: those of so many scores, which stay in the first-level cache, or rows.
+PLACES, LEAST_ROWS = 1 << 12, 64
 
 
 class Maps:
@@ -19,20 +21,23 @@ class Maps:
     The last one of each is an infinite score, with the value of what lies beyond the one before.
     """
 
-    def __init__(self, knots: Array, offsets: Array) -> None:
+    def __init__(self, knots: Array, offsets: Array, *, flat: bool) -> None:
         self.knots = knots
+        self.values = np.ascontiguousarray(knots[:, 1]) if flat else None  # of steps nothing else is read
         self.scores = np.ascontiguousarray(knots[:, 0])  # a search through knots would multiply at every step
         self.offsets = offsets
         cells = np.clip(CELLS_PER_KNOT * np.diff(offsets), LEAST_CELLS, MOST_CELLS)
         self.starts = np.append(0, np.cumsum(cells))
-        self.where = np.empty((len(cells), 2), np.int64)
+        self.where = np.empty((3, len(cells)), np.int64)
         self.table = np.empty(int(self.starts[-1]), np.uint32)
         kernels.binned_columns.tabulate(self.scores, offsets, self.starts, self.where, self.table)
 
     @property
-    def arguments(self) -> tuple[Array, Array, Array, Array, Array]:
-        """What kernels take to find a knot."""
-        return self.scores, self.offsets, self.starts, self.where, self.table
+    def arguments(self) -> tuple[Array, Array, Array, Array, Array, Array]:
+        """What kernels take to find knots: the last one is scratch, for one call's use."""
+        n = len(self.offsets) - 1
+        places = np.empty((max(PLACES // n, LEAST_ROWS), n), np.int32)
+        return self.scores, self.offsets, self.starts, self.where, self.table, places
 
     @classmethod
     def steps(cls, edges: Array, values: Array | None, offsets: Array, *, left: bool = False) -> Maps:
@@ -48,7 +53,7 @@ class Maps:
             begins = np.ones(len(edges), bool)
             begins[offsets[1:] - 1] = False
             knots[begins, 1] = knots[begins, 3] = values
-        return cls(knots, offsets.astype(np.int64))
+        return cls(knots, offsets.astype(np.int64), flat=True)
 
     @classmethod
     def lines(cls, scores: Array, values: Array, offsets: Array) -> Maps:
@@ -65,11 +70,11 @@ class Maps:
             knots[:-1, 2] = np.diff(knots[:, 1]) / np.diff(knots[:, 0])
         knots[last, 2] = knots[last - 1, 2] = 0.0
         knots[last, 3] = knots[last, 1]
-        return cls(knots, moved)
+        return cls(knots, moved, flat=False)
 
     def __call__(self, values: Array, out: Array) -> None:
         """Each column of ``values`` (n, maps) by its own map, into ``out`` float64."""
-        kernels.binned_columns.apply(values, self.knots, *self.arguments, out)
+        kernels.binned_columns.apply(values, self.knots, self.values, *self.arguments, out)
 
 
 def flat(parts: list[Array]) -> tuple[Array, Array]:
@@ -94,5 +99,7 @@ def check_maps(maps: Any, n: int, values_in_bins: bool) -> None:
             raise ValueError("scores and values of maps lie in [0, 1]")
     rising = np.diff(scores) > 0
     rising[offsets[1:-1] - 1] = True
+    if values_in_bins:  # the first one may hold 0 alone, where the least float above it is in the next
+        rising[offsets[:-1]] |= (scores[offsets[:-1]] == 0) & (scores[offsets[:-1] + 1] == 0)
     if not rising.all():
         raise ValueError("scores of a map do not rise")

@@ -100,12 +100,13 @@ class PlattScaling(OneAgainstRest):
 
         columns = np.arange(first, first + n_maps)
         sums = Sums.of(rows, columns, prepare, False, self.n_threads)
-        weight = float(sums.all[0, -1])
-        n1, n0 = sums.positive[:, -1:], sums.all[:, -1:] - sums.positive[:, -1:]
+        n1, n0 = sums.ones, sums.others
+        weight = float(n1[0] + n0[0])
         high_target, low_target = (n1 + 1) / (n1 + 2), 1 / (n0 + 2)
-        linear = (low_target * (sums.all - sums.positive) + high_target * sums.positive) / weight
+        x1, x0 = sums.positive[:, 0], sums.all[:, 0] - sums.positive[:, 0]
+        linear = np.stack([low_target * x0 + high_target * x1, low_target * n0 + high_target * n1], axis=1) / weight
         start = np.zeros((n_maps, 2))
-        start[:, 1] = np.log((n1[:, 0] + 1) / (n0[:, 0] + 1))
+        start[:, 1] = np.log(n1 + 1) - np.log(n0 + 1)
         free = np.stack([~constant, np.ones(n_maps, bool)], axis=1)
         fit = Fit.at(start)
         problem = Logistic(rows, columns, prepare, linear, weight, self.n_threads)

@@ -130,10 +130,14 @@ def _labels(y_true: Any, lead: tuple[int, ...], n_classes: int, classes: Array |
         raise DataError("y_true", (), f"has shape {given.shape}, expected {lead}{hint}")
     flat = given.reshape(-1)
     if classes is not None:
-        order = np.argsort(classes, kind="stable")
-        at = np.minimum(np.searchsorted(classes[order], flat), len(order) - 1)
-        places: Array = order[at]
-        wrong = np.flatnonzero(classes[places] != flat)
+        if flat.dtype.kind == "O":  # text that is missing somewhere is in no order
+            known = {label: place for place, label in enumerate(classes.tolist())}
+            places: Array = np.array([known.get(label, -1) for label in flat.tolist()], np.int64)
+            wrong = np.flatnonzero(places < 0)
+        else:
+            order = np.argsort(classes, kind="stable")
+            places = order[np.minimum(np.searchsorted(classes[order], flat), len(order) - 1)]
+            wrong = np.flatnonzero(classes[places] != flat)
         expected = f"labels are {', '.join(map(str, classes[:8].tolist()))}{', ...' if len(classes) > 8 else ''}"
     else:
         with np.errstate(invalid="ignore"):
@@ -250,6 +254,10 @@ class BatchRows(Rows):
 
     def __init__(self, batches: Any, form: Form, classes: Array | None) -> None:
         super().__init__(form)
+        said = getattr(batches, "from_logits", None)  # of files, whose arrays have names
+        if said is not None and said != (form.input == "logits"):
+            other = "logits" if said else "probs"
+            raise ValueError(f"batches hold {other}, and are taken as {form.input}: say input={other!r}")
         self._open: Callable[[], Iterable[Any]] = batches if callable(batches) else lambda: batches
         self._classes = classes
         self._opened: Iterator[Any] | None = None

@@ -92,10 +92,11 @@ class TemperatureScaling(Scaled):
     Fitted: ``temperature_``; ``nll_`` (nats, at T); ``gradient_norm_``, of d mean NLL / d log T the size;
     ``converged_``; ``n_iter_``, looks at the rows; ``n_zero_probability_``.
 
-    A logit may be -inf: its class has probability 0 at every T. Rows whose label has one have an infinite NLL at every
-    T: they are left out, counted in ``n_zero_probability_``, and warned of. A :class:`FitWarning` is given, too, where
-    T ends on a bound: the lower one where every label has the largest logit (the NLL falls with T for ever), or where
-    logits differ too little; the upper one where labels are no likelier the larger their logits (all wrong, say), or
+    A logit may be -inf: its class (of binary scores class 1) has probability 0 at every T. Rows whose label has one
+    have an infinite NLL at every T: they are left out, counted in ``n_zero_probability_``, and warned of. A
+    :class:`FitWarning` is given, too, where T ends on a bound: the lower one where every label has the largest logit
+    (the NLL falls with T for ever), or where logits differ too little; the upper one where labels are no likelier the
+    larger their logits (all wrong, say), or
     logits differ too much. Where the logits of each row are equal, T says nothing and stays at 1. ``converged_`` is
     True in all of these cases: what was found is the least NLL within the bounds. Predictions are those of the scores.
 
@@ -213,7 +214,9 @@ def fit_temperature(rows: Rows, bounds: Bounds, max_iter: int, tol: float, n_thr
             now = look(rows, temperature, n_threads)
     converged = now.gradient_norm <= tol and not all_right
     if not converged:
-        warn(f"no convergence within max_iter={max_iter}: the gradient is {now.gradient_norm:.1e}, tol is {tol:g}")
+        gradient = f"the gradient is {now.gradient_norm:.1e}, tol is {tol:g}"
+        why = "every label has the largest logit, and the NLL still falls with T" if all_right else gradient
+        warn(f"no convergence within max_iter={max_iter}: {why}")
     return Fit(now, converged, max_iter)
 
 

@@ -42,7 +42,7 @@ class VennAbers(OneAgainstRest):
 
     Three and more classes have a predictor each against the rest, and rows of ``predict_proba`` are divided by their
     sum. Only the order of scores matters: probabilities are taken as they are; of ``input="logits"`` (N,) z itself, of
-    two logits the difference, of more the log-softmax, in which -inf is the lowest. Weights count rows as many times
+    two logits the difference, of more the log-softmax; -inf is the lowest of all. Weights count rows as many times
     as they say, integers exactly, and the test object has weight 1.
 
     Fitted: ``knots_`` (T,), scores where p0 or p1 change, of all folds and in each of all classes; ``starts_``
@@ -189,14 +189,16 @@ class VennAbers(OneAgainstRest):
 
 
 class _InOrder(AsGiven):
-    """Scores of which only the order matters: of three and more logits the log-softmax, -inf as the lowest float."""
+    """Scores of which only the order matters: of three and more logits the log-softmax; -inf as the lowest float."""
 
     def of(self, scores: Array) -> Array:
         """See :meth:`Form.of`."""
-        if self.input == "probs" or scores.shape[1] <= 2:
+        binary = scores.shape[1] == 1
+        fine = self.input == "probs" or (binary and kernels.score_forms.all_finite(scores.reshape(-1)))
+        if fine or scores.shape[1] == 2:
             return super().of(scores)
         out = np.empty(scores.shape)
-        kernels.score_forms.log_softmax(scores, out)
+        kernels.score_forms.log_softmax(scores, out)  # binary ones: as they are
         np.maximum(out, np.finfo(np.float64).min, out=out)
         out.flags.writeable = False
         return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -43,12 +44,13 @@ def read_batches(
 
     ``paths``: a .npz or Parquet file, or a list of such and of .npy files that belong together; ``logits``, ``probs``,
     ``labels`` and ``weights`` name arrays in them, where they are not called that. Memory holds a batch of 16 MB.
-    ``.from_logits`` says which of the two the scores are. Raises DumpError, a ValueError, for what cannot be read.
+    ``.from_logits`` says which of the two the scores are; a calibrator whose ``input`` is the other raises ValueError.
+    Raises DumpError, a ValueError, for what cannot be read.
 
     >>> import fastcal as fc
     >>> from fastcal.dumps.opening import SAMPLE
     >>> round(fc.TemperatureScaling().fit_batches(fc.read_batches(SAMPLE)).temperature_, 4)
     2.6189
     """
-    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     return BatchReader([Path(path) for path in given], Roles(logits, probs, labels, weights))

@@ -87,15 +87,17 @@ class CalibratedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator): 
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, X)
         if self._is_prefit():
             check_is_fitted(self.estimator)
-            self.classes_ = np.asarray(self.estimator.classes_)
-            pairs = [_Pair(self.estimator, calibrator).fit(X, self._encoded(labels), weights)]
+            classes = np.asarray(self.estimator.classes_)
+            pairs = [_Pair(self.estimator, calibrator).fit(X, _encoded(labels, classes), weights)]
         else:
-            self.classes_ = np.unique(labels)
-            pairs = self._cross_validated(calibrator, X, labels, weights)
-        self.calibrated_classifiers_ = pairs
+            classes = np.unique(labels)
+            pairs = self._cross_validated(calibrator, X, labels, classes, weights)
+        self.classes_, self.calibrated_classifiers_ = classes, pairs
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(pairs[0].estimator, name):
                 setattr(self, name, getattr(pairs[0].estimator, name))
+            elif name in vars(self):  # of an earlier fit
+                delattr(self, name)
         return self
 
     def predict_proba(self, X: Any) -> Array:
@@ -119,16 +121,10 @@ class CalibratedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator): 
         frozen = type(self.estimator).__name__ == "FrozenEstimator"
         return frozen or (isinstance(self.cv, str) and self.cv == "prefit")
 
-    def _encoded(self, labels: Array) -> Array:
-        """Labels as places in ``classes_``."""
-        order = np.argsort(self.classes_, kind="stable")
-        places = order[np.searchsorted(self.classes_, labels, sorter=order).clip(0, len(order) - 1)]
-        if (wrong := np.flatnonzero(self.classes_[places] != labels)).size:
-            raise ValueError(f"y[{wrong[0]}] is {labels[wrong[0]]!r}, which the estimator has not seen")
-        return np.asarray(places)
-
-    def _cross_validated(self, calibrator: Calibrator, X: Any, labels: Array, weights: Array | None) -> list[_Pair]:
-        if len(self.classes_) < 2:
+    def _cross_validated(
+        self, calibrator: Calibrator, X: Any, labels: Array, classes: Array, weights: Array | None
+    ) -> list[_Pair]:
+        if len(classes) < 2:
             raise ValueError("the number of classes has to be greater than one; got 1 class")
         weighted = weights is not None and has_fit_parameter(self.estimator, "sample_weight")
         if weights is not None and not weighted:
@@ -148,21 +144,21 @@ class CalibratedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator): 
                     f"at least one class: there are {rarest}"
                 )
         folds = list(cv.split(X, labels))
-        encoded = self._encoded(labels)
+        encoded = _encoded(labels, classes)
         parallel = Parallel(n_jobs=self.n_jobs)
         fitted = parallel(
             delayed(_fitted)(clone(self.estimator), X, labels, weights if weighted else None, train)
             for train, _ in folds
         )
         for one in fitted:
-            if not np.array_equal(one.classes_, self.classes_):
+            if not np.array_equal(one.classes_, classes):
                 raise ValueError("a fold's estimator was fitted without some class; let every fold hold all classes")
         if self.ensemble:
             pairs = [_Pair(one, clone(calibrator)) for one in fitted]
             given = [None if weights is None else weights[test] for _, test in folds]
             done: list[_Pair] = parallel(
-                delayed(_Pair.fit)(pair, _rows(pair.estimator, X, test), encoded[test], some)
-                for pair, (_, test), some in zip(pairs, folds, given, strict=True)
+                delayed(_Pair.fit)(pair, _rows(pair.estimator, X, test, train), encoded[test], some)
+                for pair, (train, test), some in zip(pairs, folds, given, strict=True)
             )
             return done
         return [self._on_all(calibrator, fitted, folds, X, labels, encoded, weights, weighted)]
@@ -184,7 +180,7 @@ class CalibratedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator): 
             raise ValueError("with ensemble=False no row may be in two test folds")
         last = _Pair(_fitted(clone(self.estimator), X, labels, weights if weighted else None, None), calibrator)
         last.choose()
-        parts = [last.scores(_rows(one, X, test), one) for one, (_, test) in zip(fitted, folds, strict=True)]
+        parts = [last.scores(_rows(one, X, *fold[::-1]), one) for one, fold in zip(fitted, folds, strict=True)]
         last.calibrator.fit(np.concatenate(parts), encoded[tested], None if weights is None else weights[tested])
         return last
 
@@ -243,8 +239,18 @@ class _Pair:
         return np.column_stack([1.0 - found, found]) if found.ndim == 1 else found
 
 
-def _rows(estimator: Any, X: Any, rows: Any) -> Any:
-    return _safe_split(estimator, X, None, rows)[0]
+def _encoded(labels: Array, classes: Array) -> Array:
+    """Labels as places in ``classes``."""
+    order = np.argsort(classes, kind="stable")
+    places = order[np.searchsorted(classes, labels, sorter=order).clip(0, len(order) - 1)]
+    if (wrong := np.flatnonzero(classes[places] != labels)).size:
+        raise ValueError(f"y[{wrong[0]}] is {labels[wrong[0]]!r}, which the estimator has not seen")
+    return np.asarray(places)
+
+
+def _rows(estimator: Any, X: Any, rows: Any, fitted: Any) -> Any:
+    """Some rows of X; of kernels between rows, those with the rows that the estimator was fitted to."""
+    return _safe_split(estimator, X, None, rows, fitted)[0]
 
 
 def _fitted(estimator: Any, X: Any, labels: Array, weights: Array | None, rows: Any) -> Any:

@@ -21,6 +21,7 @@ from .sorting import key_of
 LOWEST = 512
 NEAR = np.uintp(8)  # so many knots are tried one after the other
 NEXT = np.uintp(1)
+FEW = 8  # maps, too few for a vector of a row's
 
 
 @kernel
@@ -53,7 +54,7 @@ def columns(rows, first, step, start, out):
 
 @kernel
 def tabulate(scores, offsets, starts, where, table):
-    """Fill the table of each map, and ``where`` (maps, 2): the key that its first cell begins at, and bits of a cell.
+    """Fill the table of each map, and ``where`` (3, maps): the key its first cell begins at, bits of a cell, the last.
 
     Map k has the knots with ``scores`` (M,) from ``offsets[k]`` to the next, and the cells from ``starts[k]``: one less
     than it has entries, for each cell ends where the next one begins.
@@ -67,8 +68,9 @@ def tabulate(scores, offsets, starts, where, table):
         step = np.int64(0)
         while ((high - origin) >> step) + 2 > size:
             step += 1
-        where[k, 0] = origin
-        where[k, 1] = step
+        where[0, k] = origin
+        where[1, k] = step
+        where[2, k] = size - 2
         knot = 0
         for cell in range(size):
             begin = origin + (np.int64(cell) << step)
@@ -79,11 +81,31 @@ def tabulate(scores, offsets, starts, where, table):
 
 @inner
 def _cell(x, origin, step, most):
-    """The cell of a score that is not negative, whose bits are its key; ``most`` is the last one."""
-    away = np.float64(x).view(np.int64) - origin
+    """The cell of a score, of any number; ``most`` is the last one. The bits of one in [0, 1] are its key."""
+    x = np.float64(x)
+    x = x if x > 0.0 else 0.0  # NaN too
+    away = np.float64(x if x < 1.0 else 1.0).view(np.int64) - origin
     away = away if away > 0 else np.int64(0)
     cell = np.int64(np.uint64(away) >> np.uint64(step))
     return cell if cell < most else most
+
+
+@inner
+def _cells(values, start, n, where, places):
+    """The cells of so many rows from ``start`` on, in vectors: along rows, or down a few columns."""
+    n_maps = values.shape[1]
+    if n_maps < FEW:
+        for k in range(n_maps):
+            j = np.uintp(k)
+            origin, step, most = where[0, j], where[1, j], where[2, j]
+            for i in range(n):
+                places[np.uintp(i), j] = np.int32(_cell(values[np.uintp(start + i), j], origin, step, most))
+        return
+    for i in range(n):
+        row, own = values[start + i], places[i]
+        for k in range(n_maps):
+            j = np.uintp(k)
+            own[j] = np.int32(_cell(row[j], where[0, j], where[1, j], where[2, j]))
 
 
 @inner
@@ -93,68 +115,82 @@ def _knot(x, own, cell, cells):
     Two knots more are tried by adding them: whether one lies between the beginning of a cell and a score is hard to
     predict, whether a third does is not (17 -> 3 ns with as many knots as 1 % of the rows).
     """
-    low, high = np.uintp(cells[np.uintp(cell)]), np.uintp(cells[np.uintp(cell + 1)])
-    while high > low + NEAR:
-        middle = (low + high) >> NEXT
-        if own[middle] <= x:
-            low = middle
-        else:
-            high = middle - NEXT
+    low = np.uintp(cells[np.uintp(cell)])
     low += np.uintp(own[low + NEXT] <= x)
     low += np.uintp(own[low + NEXT] <= x)
-    while own[low + NEXT] <= x:
-        low += NEXT
+    if own[low + NEXT] <= x:
+        high = np.uintp(cells[np.uintp(cell) + NEXT])
+        while high > low + NEAR:
+            middle = (low + high) >> NEXT
+            if own[middle] <= x:
+                low = middle
+            else:
+                high = middle - NEXT
+        while own[low + NEXT] <= x:
+            low += NEXT
     return low
 
 
 @kernel
-def apply(values, knots, scores, offsets, starts, where, table, out):
-    """Fill ``out`` (n, maps): each column of ``values`` by its own map; outside the knots the nearest one's value."""
+def apply(values, knots, steps, scores, offsets, starts, where, table, places, out):
+    """Fill ``out`` (n, maps): each column of ``values`` by its own map; outside the knots the nearest one's value.
+
+    ``steps`` (M,), the values of the knots where all slopes are 0, or None. The cells of some rows are found first,
+    into the scratch ``places`` (rows, maps): 4.3 -> 2.0 ns a value of steps.
+    """
     n, n_maps = values.shape
-    for k in range(n_maps):
-        lines = knots[offsets[k] : offsets[k + 1]]
-        own = scores[offsets[k] : offsets[k + 1]]
-        cells = table[starts[k] : starts[k + 1]]
-        low = own[0]
-        origin, step, most = where[k, 0], where[k, 1], np.int64(cells.shape[0] - 2)
-        for i in range(n):
-            x = np.float64(values[i, k])
-            x = x if x > low else low  # NaN too: no place is read that is not there
-            x = x if x < 1.0 else 1.0
-            out[i, k] = between(x, lines, _knot(x, own, _cell(x, origin, step, most), cells))
+    for start in range(0, n, places.shape[0]):
+        size = min(places.shape[0], n - start)
+        _cells(values, start, size, where, places)
+        for k in range(n_maps):
+            lines = knots[offsets[k] : offsets[k + 1]]
+            own = scores[offsets[k] : offsets[k + 1]]
+            cells = table[starts[k] : starts[k + 1]]
+            low = own[0]
+            for i in range(size):
+                at = np.uintp(start + i)
+                x = np.float64(values[at, np.uintp(k)])
+                x = x if x > low else low  # NaN too: no place is read that is not there
+                x = x if x < 1.0 else 1.0
+                knot = _knot(x, own, places[np.uintp(i), np.uintp(k)], cells)
+                if steps is None:
+                    out[at, np.uintp(k)] = between(x, lines, knot)
+                else:
+                    out[at, np.uintp(k)] = steps[np.uintp(offsets[k]) + knot]
 
 
 @kernel
-def count(values, labels, weights, label, scores, offsets, starts, where, table, sums):
+def count(values, labels, weights, label, scores, offsets, starts, where, table, places, sums):
     """Add rows to ``sums`` (maps, bins, 2): the weights of each bin's rows, and of those with the map's label.
 
     Map 0 is of ``label``, the next ones of the next. ``weights`` may be None: 1 each. Nearly all rows of a map of many
-    classes are in the first bin: its sums stay in registers.
+    classes are in the first bin: its sums stay in registers. Scratch ``places`` as of :func:`apply`.
     """
     n, n_maps = values.shape
-    for k in range(n_maps):
-        own = scores[offsets[k] : offsets[k + 1]]
-        cells = table[starts[k] : starts[k + 1]]
-        low = own[0]
-        origin, step, most = where[k, 0], where[k, 1], np.int64(cells.shape[0] - 2)
-        total, hits = 0.0, 0.0
-        for i in range(n):
-            x = np.float64(values[i, k])
-            x = x if x > low else low
-            x = x if x < 1.0 else 1.0
-            j = _knot(x, own, _cell(x, origin, step, most), cells)
-            weight = 1.0
-            if weights is not None:
-                weight = weights[i]
-            hit = weight if labels[i] == label + k else 0.0
-            if j == np.uintp(0):
-                total += weight
-                hits += hit
-            else:
-                sums[k, j, 0] += weight
-                sums[k, j, 1] += hit
-        sums[k, 0, 0] += total
-        sums[k, 0, 1] += hits
+    for start in range(0, n, places.shape[0]):
+        size = min(places.shape[0], n - start)
+        _cells(values, start, size, where, places)
+        for k in range(n_maps):
+            own = scores[offsets[k] : offsets[k + 1]]
+            cells = table[starts[k] : starts[k + 1]]
+            total, hits = sums[k, 0, 0], sums[k, 0, 1]
+            for i in range(size):
+                at = np.uintp(start + i)
+                x = np.float64(values[at, np.uintp(k)])
+                x = x if x < 1.0 else 1.0
+                j = _knot(x, own, places[np.uintp(i), np.uintp(k)], cells)
+                weight = 1.0
+                if weights is not None:
+                    weight = weights[at]
+                hit = weight if labels[at] == label + k else 0.0
+                if j == np.uintp(0):
+                    total += weight
+                    hits += hit
+                else:
+                    sums[k, j, 0] += weight
+                    sums[k, j, 1] += hit
+            sums[k, 0, 0] = total
+            sums[k, 0, 1] = hits
 
 
 @kernel

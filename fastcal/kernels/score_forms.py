@@ -24,8 +24,9 @@ def all_finite(values):
 def first_fault(scores, from_logits, minus_inf, tolerance, sum_tolerance):
     """The first row that is no row of scores, or -1.
 
-    Logits are finite, or -inf where ``minus_inf`` allows it and another one of the row is finite; probabilities lie
-    within ``tolerance`` of [0, 1], those of a row sum to 1 within ``sum_tolerance`` (infinite for binary ones).
+    Logits are finite, or -inf where ``minus_inf`` allows it and another one of the row is finite, as is the 0 beside a
+    binary one; probabilities lie within ``tolerance`` of [0, 1], those of a row sum to 1 within ``sum_tolerance``
+    (infinite for binary ones).
     """
     n, n_columns = scores.shape
     lowest = -np.inf if from_logits else -tolerance
@@ -42,7 +43,7 @@ def first_fault(scores, from_logits, minus_inf, tolerance, sum_tolerance):
         fine = low >= lowest and high <= highest
         if from_logits:
             # NaN: the sum is NaN, but so it may be where large finite ones overflow
-            fine = fine and (low > -np.inf or (minus_inf and high > -np.inf))
+            fine = fine and (low > -np.inf or (minus_inf and (high > -np.inf or n_columns == 1)))
             if fine and np.isnan(total):
                 for k in range(n_columns):
                     fine = fine and not np.isnan(scores[row, k])
