@@ -40,7 +40,7 @@ class _Lease:
         self.__array_interface__ = block.__array_interface__
 
     def __del__(self) -> None:
-        if _lock.acquire(blocking=False):
+        if _lock is not None and _lock.acquire(blocking=False):  # None once the interpreter ends
             try:
                 _kept.insert(0, self.block)
                 while sum(block.nbytes for block in _kept) > self.most:
