@@ -18,7 +18,7 @@ import fastcal as fc
 
 from .courses import Call, milliseconds
 from .machine import Bystanders
-from .race import Race, elapsed, race
+from .race import PAUSE, Race, elapsed, race
 
 ROWS = 10_000_000
 FEW_ROUNDS = 3  # a fit of scikit-learn's takes seconds
@@ -46,6 +46,7 @@ class Trial:
     n_rows: int
     at_least: Mapping[str, float]
     slow: bool = False  # minutes a call: two rounds, and no other before them
+    pause: float = PAUSE
 
 
 TRIALS = [
@@ -210,7 +211,9 @@ def measure(trial: Trial, calls: dict[str, Call], seconds: float) -> Outcome:
     often = {name: partial(_often, call, times) for name, call in calls.items()}
     ours = often.pop("fastcal")
     rounds = 2 if trial.slow else FEW_ROUNDS
-    found = [race(ours, name, theirs, seconds, rounds, warm=trial.slow) for name, theirs in often.items()]
+    found = [
+        race(ours, name, theirs, seconds, rounds, warm=trial.slow, pause=trial.pause) for name, theirs in often.items()
+    ]
     races = [replace(one, ours=one.ours / times, theirs=one.theirs / times) for one in found]
     median = statistics.median([one.ours for one in races] or [elapsed(ours) for _ in range(FEW_ROUNDS)])
     return Outcome(trial, median, races, bystanders.cores())

@@ -121,6 +121,7 @@ def race(
     min_rounds: int = MIN_ROUNDS,
     *,
     warm: bool = False,
+    pause: float = PAUSE,
 ) -> Race:
     """Ours and theirs in turns for about so many seconds, and at least so many rounds; ``warm``: both were called."""
     pairs: list[tuple[float, float]] = []
@@ -128,15 +129,15 @@ def race(
         ours(), theirs()
     start = perf_counter()
     while len(pairs) < min_rounds or (perf_counter() - start < seconds and len(pairs) < MAX_ROUNDS):
-        pairs.append((elapsed(ours), elapsed(theirs)))
+        pairs.append((elapsed(ours, pause), elapsed(theirs, pause)))
     low, _, high = statistics.quantiles([b / a for a, b in pairs], n=4)
     median_ours, median_theirs = (statistics.median(times) for times in zip(*pairs, strict=True))
     return Race(name, median_ours, median_theirs, low, high, len(pairs))
 
 
-def elapsed(call: Callable[[], Any]) -> float:
+def elapsed(call: Callable[[], Any], pause: float = PAUSE) -> float:
     """Seconds that one call takes, after a pause."""
-    sleep(PAUSE)
+    sleep(pause)
     start = perf_counter()
     call()
     return perf_counter() - start

@@ -40,12 +40,20 @@ class Form:
         if from_logits and kernels.score_forms.all_finite(scores.reshape(-1)):
             return
         tolerance, sum_tolerance = _tolerances(scores, half)
-        minus_inf = self.minus_inf or self.taken == "probs"
-        row = int(kernels.score_forms.first_fault(scores, from_logits, minus_inf, tolerance, sum_tolerance))
+        if not from_logits and _clearly(scores, tolerance, sum_tolerance):
+            row = -1
+        else:
+            row = self._first_fault(scores, tolerance, sum_tolerance)
         if row < 0 and not from_logits and self.taken in ("logits", "log-probs") and not self.minus_inf:
             row = self._first_zero(scores)
         if row >= 0:
             raise self._fault(argument, scores[row], first_row + row, tolerance, sum_tolerance)
+
+    def _first_fault(self, scores: Array, tolerance: float, sum_tolerance: float) -> int:
+        """The first row that is no row of scores, or -1."""
+        minus_inf = self.minus_inf or self.taken == "probs"
+        found = kernels.score_forms.first_fault(scores, self.input == "logits", minus_inf, tolerance, sum_tolerance)
+        return int(found)
 
     def _first_zero(self, scores: Array) -> int:
         """The first row with a probability whose logarithm is infinite; -1 for none."""
@@ -91,6 +99,13 @@ class Form:
                 kernels.score_forms.log_softmax(scores, out)
         out.flags.writeable = False
         return out
+
+
+def _clearly(scores: Array, tolerance: float, sum_tolerance: float) -> bool:
+    """Whether all rows are distributions, none of them so nearly not that rounding would decide."""
+    real, near = scores.dtype.type, 0.99
+    within = real(-near * tolerance), real(1 + near * tolerance)
+    return bool(kernels.score_forms.all_distributions(scores, scores.reshape(-1), *within, near * sum_tolerance))
 
 
 def _tolerances(scores: Array, half: bool) -> tuple[float, float]:

@@ -21,6 +21,39 @@ def all_finite(values):
 
 
 @kernel
+def all_distributions(scores, values, lowest, highest, sum_tolerance):
+    """Whether every row (n, K) lies in a range, given in the scores' type, and sums to 1; ``values`` are all, flat.
+
+    Less than half of the work of ``first_fault``, often instead of it: sums in one variable wait for each other.
+    """
+    n, n_columns = scores.shape
+    inside = 0
+    for i in range(values.shape[0]):
+        inside += np.int64(values[np.uintp(i)] >= lowest) & np.int64(values[np.uintp(i)] <= highest)  # not NaN
+    if inside < values.shape[0]:
+        return False
+    whole = n_columns - n_columns % 8
+    off = 0
+    for row in range(n):
+        start = row * n_columns
+        a = b = c = d = e = f = g = h = 0.0
+        for i in range(start, start + whole, 8):
+            a += np.float64(values[np.uintp(i)])
+            b += np.float64(values[np.uintp(i + 1)])
+            c += np.float64(values[np.uintp(i + 2)])
+            d += np.float64(values[np.uintp(i + 3)])
+            e += np.float64(values[np.uintp(i + 4)])
+            f += np.float64(values[np.uintp(i + 5)])
+            g += np.float64(values[np.uintp(i + 6)])
+            h += np.float64(values[np.uintp(i + 7)])
+        for i in range(start + whole, start + n_columns):
+            a += np.float64(values[np.uintp(i)])
+        total = ((a + b) + (c + d)) + ((e + f) + (g + h))
+        off += np.int64(abs(total - 1.0) > sum_tolerance)
+    return off == 0
+
+
+@kernel
 def first_fault(scores, from_logits, minus_inf, tolerance, sum_tolerance):
     """The first row that is no row of scores, or -1.
 
