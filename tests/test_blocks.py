@@ -78,7 +78,7 @@ def whole_weights(data: Rows) -> Rows:
     return Rows(data.labels, data.scores, np.arange(len(data)) % 4, data.from_logits)
 
 
-@settings(max_examples=15 if JIT else 4)
+@settings(max_examples=30 if JIT else 4)
 @given(rows(max_rows=60), st.data())
 def test_parts_with_the_numbers_of_their_rows_have_the_bytes_of_the_whole(drawn, data):
     drawn = whole_weights(drawn)

@@ -72,7 +72,7 @@ def check_row(row, reference, temperature=1.0):
 @needs_long_double
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_digits_against_long_double(dtype):
-    for row in some_rows(dtype, *((6000, 100_000) if JIT else (20, 200))):
+    for row in some_rows(dtype, *((10_000, 100_000) if JIT else (20, 200))):
         check_row(row, exact(row))
 
 
@@ -95,11 +95,11 @@ def as_long(number):
 @needs_long_double
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_digits_against_mpmath(dtype):
-    """Every hundredth of the rows that are compared with long double."""
+    """Every fiftieth of the rows that are compared with long double."""
     mpmath = pytest.importorskip("mpmath")
-    n_rows, most = (6000, 100_000) if JIT else (200, 100)
+    n_rows, most = (10_000, 100_000) if JIT else (200, 100)
     with mpmath.workprec(90):
-        for row in itertools.islice(some_rows(dtype, n_rows, most), 7, None, 100 if JIT else 50):
+        for row in itertools.islice(some_rows(dtype, n_rows, most), 7, None, 50):
             z = [mpmath.mpf(float(one)) for one in row]
             m = max(z)
             e = [mpmath.exp(one - m) for one in z]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import sys
 import warnings
 from abc import ABC, abstractmethod
@@ -20,6 +19,7 @@ from ..arrays import Array, Column, DataError
 from ..rowwise import check_out, check_overlap
 from . import held_out as held_out_rows
 from .forms import Form, Input, Taken, checked_input
+from .parameters import Parameters, not_fitted
 from .rows import ArrayRows, BatchRows, Rows, Table, score_table, table
 
 # Bytes of scores that a thread calibrates at once: they and what is made of them stay in the second-level cache.
@@ -32,7 +32,7 @@ class FitWarning(UserWarning):
     """A fit that ended on a bound, or without having converged; the message says which."""
 
 
-class Calibrator(ABC):
+class Calibrator(Parameters, ABC):
     """A map of scores to calibrated probabilities that is fitted to labelled rows.
 
     Parameters that all share: ``input``, what scores are said to be, "logits" or "probs" (None: the class's own
@@ -253,19 +253,6 @@ class Calibrator(ABC):
 
     _estimator_type = "classifier"
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """What the estimator was made with."""
-        return {name: getattr(self, name) for name in self._parameters()}
-
-    def set_params(self, **parameters: Any) -> Self:
-        """Change what the estimator was made with; returns self."""
-        for name, value in parameters.items():
-            if name not in self._parameters():
-                known = ", ".join(self._parameters())
-                raise ValueError(f"{name!r} is no parameter of {type(self).__name__}; it has {known}")
-            setattr(self, name, value)
-        return self
-
     def score(self, scores: Any, y_true: Any, sample_weight: Any = None) -> float:
         """The accuracy of :meth:`predict`; y_true holds labels of ``classes_``."""
         decided = self.predict(scores).reshape(-1)
@@ -293,21 +280,6 @@ class Calibrator(ABC):
             input_tags=InputTags(one_d_array=True, two_d_array=True),
         )
 
-    @classmethod
-    def _parameters(cls) -> dict[str, Any]:
-        """The parameters of the constructor, and their defaults."""
-        taken = list(inspect.signature(cls.__init__).parameters.values())[1:]
-        return {one.name: one.default for one in taken}
-
-    def __repr__(self) -> str:
-        defaults = self._parameters()
-        changed = [
-            f"{name}={value!r}"
-            for name, value in self.get_params().items()
-            if value is not defaults[name] and repr(value) != repr(defaults[name])
-        ]
-        return f"{type(self).__name__}({', '.join(changed)})"
-
 
 def warn(message: str) -> None:
     """Say what a fit ended in."""
@@ -315,12 +287,6 @@ def warn(message: str) -> None:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("fastcal."):
         level, frame = level + 1, frame.f_back  # up to the line of the caller's
     warnings.warn(message, FitWarning, stacklevel=level)
-
-
-def not_fitted(message: str) -> Exception:
-    """scikit-learn's NotFittedError, where that is loaded; else its parent."""
-    exceptions = sys.modules.get("sklearn.exceptions")
-    return exceptions.NotFittedError(message) if exceptions else ValueError(message)
 
 
 def _dense(scores: Any) -> Any:

@@ -19,7 +19,6 @@ from .logistic import (
     Sums,
     check_coefficients,
     check_iterations,
-    n_maps_of,
     number_or_array,
     of_columns,
 )
@@ -102,7 +101,7 @@ class BetaCalibration(OneAgainstRest):
         return LEAST[scores.dtype.name] if self.clip is None else float(self.clip)
 
     def _estimate(self, rows: Rows) -> dict[str, Any]:
-        n_maps = n_maps_of(rows)
+        n_maps = rows.n_maps
         two, shift = self.parameters != "am", LOG2 if self.parameters == "ab" else 0.0
         columns = np.arange(rows.n_columns - n_maps, rows.n_columns)
         nothing, twice = np.zeros(n_maps), np.full(n_maps, 2.0)

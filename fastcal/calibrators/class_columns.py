@@ -54,17 +54,12 @@ class OneColumn:
         return ScoredRows(column, labels, None, weights, seen.low, seen.high, (0.0, 1.0))
 
 
-def n_maps(rows: Rows) -> int:
-    """Maps of a method that goes one against the rest: one for two classes, that of class 1."""
-    return 1 if rows.n_columns <= 2 else rows.n_columns
-
-
 def fit_each(rows: Rows, fit: Callable[[OneColumn], T], n_threads: int | None) -> list[T]:
     """What ``fit`` makes of the column of every map, each in a thread of its own; of a single one it may take all.
 
     Raises DataError where no row has a weight above 0.
     """
-    maps = n_maps(rows)
+    maps = rows.n_maps
     taken = _OfArray(rows, n_threads) if isinstance(rows, ArrayRows) else _OfBatches(rows, n_threads)
     found: dict[int, T] = {}
     while len(found) < maps:
@@ -113,7 +108,7 @@ class _Columns(ABC):
             raise DataError("sample_weight", (0,), "is 0.0, as all the others; one has to be above 0")
         self.labels.flags.writeable = False
         self.order = self.starts = None
-        if n_maps(self.rows) > 1:
+        if self.rows.n_maps > 1:
             small = self.rows.n_classes <= 1 << 16  # NumPy sorts 16 bits by radix
             self.order = np.argsort(self.labels.astype(np.uint16) if small else self.labels, kind="stable")
             self.starts = np.append(0, np.cumsum(np.bincount(self.labels, minlength=self.rows.n_classes)))

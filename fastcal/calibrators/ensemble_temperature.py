@@ -13,9 +13,8 @@ from fastcal import kernels as typed_kernels
 
 from ..arrays import Array
 from .base import Applier, warn
-from .forms import Input
 from .rows import Rows
-from .temperature import Bounds, Scaled, adder, finite, fit_temperature, softmax_applier
+from .temperature import Scaled, adder, finite, fit_temperature, softmax_applier
 
 kernels: Any = typed_kernels
 
@@ -65,23 +64,6 @@ class EnsembleTemperatureScaling(Scaled):
     )
 
     weights_: Array
-
-    def __init__(
-        self,
-        *,
-        bounds: Bounds = (1e-3, 1e3),
-        max_iter: int = 100,
-        tol: float = 1e-9,
-        input: Input | None = None,
-        classes: Any = None,
-        n_threads: int | None = None,
-    ) -> None:
-        self.bounds = bounds
-        self.max_iter = max_iter
-        self.tol = tol
-        self.input = input
-        self.classes = classes
-        self.n_threads = n_threads
 
     def _estimate(self, rows: Rows) -> dict[str, Any]:
         tempered = fit_temperature(rows, self.bounds, self.max_iter, self.tol, self.n_threads)

@@ -15,7 +15,7 @@ from ..ordered.calibration import OrderedPredictions
 from ..ordered.groups import groups
 from ..ordered.quantiles import quantiles
 from .base import Applier, OneAgainstRest, map_columns
-from .class_columns import OneColumn, fit_each, n_maps
+from .class_columns import OneColumn, fit_each
 from .forms import Input, Taken
 from .maps import Maps, check_maps, flat
 from .rows import Block, Rows
@@ -106,7 +106,7 @@ class HistogramBinning(OneAgainstRest):
             found = fit_each(rows, self._fit_quantiles, self.n_threads)
             together, offsets = flat([one[0] for one in found])
             return self._made(together, offsets, np.concatenate([one[1] for one in found]))
-        edges, maps = self._bins().edges, n_maps(rows)
+        edges, maps = self._bins().edges, rows.n_maps
         together, offsets = np.tile(edges, maps), np.arange(maps + 1) * len(edges)
         sums = _counted(rows, Maps.steps(together, None, offsets, left=self.closed == "left"), self.n_threads)
         return self._made(together, offsets, sums)
@@ -158,7 +158,7 @@ class HistogramBinning(OneAgainstRest):
 
 def _counted(rows: Rows, bins: Maps, n_threads: int | None) -> Array:
     """The sums of all maps' bins, (maps bins, 2): weights of their rows, and of those with the map's label."""
-    maps, first = n_maps(rows), int(rows.n_columns <= 2)
+    maps, first = rows.n_maps, int(rows.n_columns <= 2)
     shape = (maps, len(bins.knots) // maps - 1, 2)
     size = math.prod(shape)
 

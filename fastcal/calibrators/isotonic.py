@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Iterable
 from numbers import Real
@@ -17,6 +16,7 @@ from ..ordered.fit import thresholds
 from ..ordered.groups import Blocks, blocks
 from ..ordered.interpolation import Interpolation, OutOfBounds
 from ..ordered.sequence import IsotonicResult, pool
+from .parameters import Parameters, not_fitted
 
 NAMES = Names("X", "y", "sample_weight")
 OUT_OF_BOUNDS = ("nan", "clip", "raise")
@@ -68,7 +68,7 @@ def isotonic_regression(
     return pool(given, column, increasing=bool(increasing), n_threads=n_threads)
 
 
-class IsotonicRegression:
+class IsotonicRegression(Parameters):
     """Isotonic regression of targets on scores, as ``sklearn.isotonic.IsotonicRegression``: same interface, same fit.
 
     ``y_min``, ``y_max``: bounds of the fitted values; ``increasing``: True, False, or "auto" (the sign of Spearman's
@@ -172,7 +172,7 @@ class IsotonicRegression:
         self._check_parameters()
         scores = _flat("T", T)
         if not hasattr(self, "f_"):
-            raise _not_fitted(f"this {type(self).__name__} is not fitted yet: call fit first")
+            raise not_fitted(f"this {type(self).__name__} is not fitted yet: call fit first")
         return self.f_.at("T", scores, outside=self.out_of_bounds, out=out, n_threads=self.n_threads)
 
     def transform(self, T: Any) -> Array:
@@ -200,27 +200,8 @@ class IsotonicRegression:
     def get_feature_names_out(self, input_features: Any = None) -> Array:
         """The one name of what ``transform`` gives."""
         if not hasattr(self, "f_"):
-            raise _not_fitted(f"this {type(self).__name__} is not fitted yet: call fit first")
+            raise not_fitted(f"this {type(self).__name__} is not fitted yet: call fit first")
         return np.asarray([f"{type(self).__name__.lower()}0"], dtype=object)
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """What the estimator was made with."""
-        return {name: getattr(self, name) for name in self._parameters()}
-
-    def set_params(self, **parameters: Any) -> Self:
-        """Change what the estimator was made with; returns self."""
-        for name, value in parameters.items():
-            if name not in self._parameters():
-                known = ", ".join(self._parameters())
-                raise ValueError(f"{name!r} is no parameter of {type(self).__name__}; it has {known}")
-            setattr(self, name, value)
-        return self
-
-    @classmethod
-    def _parameters(cls) -> dict[str, Any]:
-        """The parameters of the constructor, and their defaults."""
-        taken = list(inspect.signature(cls.__init__).parameters.values())[1:]
-        return {one.name: one.default for one in taken}
 
     def _check_parameters(self) -> None:
         for name in ("y_min", "y_max"):
@@ -252,11 +233,6 @@ class IsotonicRegression:
             regressor_tags=RegressorTags(),
             input_tags=InputTags(one_d_array=True, two_d_array=False),
         )
-
-    def __repr__(self) -> str:
-        defaults = self._parameters()
-        changed = [f"{name}={value!r}" for name, value in self.get_params().items() if value != defaults[name]]
-        return f"{type(self).__name__}({', '.join(changed)})"
 
 
 def check_increasing(x: Any, y: Any) -> bool:
@@ -291,11 +267,3 @@ def _flat(argument: str, scores: Any) -> Any:
             f"has shape {shape}; Isotonic regression input X should be a 1d array or 2d array with 1 feature",
         )
     return scores
-
-
-def _not_fitted(message: str) -> Exception:
-    """scikit-learn's NotFittedError, where that is loaded; else its parent."""
-    import sys
-
-    exceptions = sys.modules.get("sklearn.exceptions")
-    return exceptions.NotFittedError(message) if exceptions else ValueError(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -77,9 +78,9 @@ class LinearCalibrator(Calibrator):
         """What half the square of each parameter costs, of the shape of the parameters."""
         return np.zeros((n_classes, n_classes + 1) if self.full else (2, n_classes))
 
+    @abstractmethod
     def _centred(self, parameters: Array) -> Array:
         """Of all parameters that give the same probabilities at the same penalty those of least norm."""
-        raise NotImplementedError
 
     # --- fitting ----------------------------------------------------------------------------------------------------
 

@@ -29,11 +29,6 @@ SLACK = 1e-14  # of the objective, below which a decrease is rounding
 DAMPING = 1e-12  # of the diagonal of the Hessian: coefficients that rows do not tell apart stay where they are
 
 
-def n_maps_of(rows: Rows) -> int:
-    """Columns that have a map: of two classes one."""
-    return 1 if rows.n_columns <= 2 else rows.n_columns
-
-
 def positive(labels: Array, n_maps: int, first: int, stop: int) -> tuple[Array, Array]:
     """Of maps ``first`` to ``stop``, the rows that are positive in one, and in which."""
     places = np.flatnonzero((labels >= first) & (labels < stop)) if n_maps > 1 else np.flatnonzero(labels == 1)
@@ -109,7 +104,7 @@ class Extremes:
     @classmethod
     def of(cls, rows: Rows, n_threads: int | None) -> Extremes:
         """By one pass."""
-        n_maps = n_maps_of(rows)
+        n_maps = rows.n_maps
         found: list[Array] = []
 
         def make_adder() -> Callable[[Block, Array], None]:
@@ -157,7 +152,7 @@ class Sums:
     @classmethod
     def of(cls, rows: Rows, columns: Array, prepare: Prepare, two: bool, n_threads: int | None) -> Sums:
         """By one pass."""
-        n_maps, n_features = n_maps_of(rows), 2 if two else 1
+        n_maps, n_features = rows.n_maps, 2 if two else 1
         n_sums = 2 * n_maps * n_features
 
         def make_adder() -> Callable[[Block, Array], None]:

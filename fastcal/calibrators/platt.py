@@ -18,7 +18,6 @@ from .logistic import (
     Sums,
     check_coefficients,
     check_iterations,
-    n_maps_of,
     number_or_array,
     of_columns,
 )
@@ -87,7 +86,7 @@ class PlattScaling(OneAgainstRest):
         return AsGiven(checked_input(self.input, self.default_input), self.taken)
 
     def _estimate(self, rows: Rows) -> dict[str, Any]:
-        n_maps = n_maps_of(rows)
+        n_maps = rows.n_maps
         low, high = Extremes.of(rows, self.n_threads).bounds()
         middle, half = 0.5 * low + 0.5 * high, 0.5 * high - 0.5 * low
         constant = ~(half > NARROWEST)

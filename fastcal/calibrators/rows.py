@@ -167,6 +167,11 @@ class Rows(ABC):
         """Classes: 2 of binary scores."""
         return 2 if self.binary else self.n_columns
 
+    @property
+    def n_maps(self) -> int:
+        """Maps of a method that goes one against the rest: one for two classes, that of class 1."""
+        return 1 if self.n_columns <= 2 else self.n_columns
+
     @abstractmethod
     def waves(self) -> Iterator[Sequence[Callable[[], Block]]]:
         """Blocks, each made by the thread that calls for it."""

@@ -49,6 +49,23 @@ class Scaled(Calibrator):
     n_iter_: int
     n_zero_probability_: int
 
+    def __init__(
+        self,
+        *,
+        bounds: Bounds = (1e-3, 1e3),
+        max_iter: int = 100,
+        tol: float = 1e-9,
+        input: Input | None = None,
+        classes: Any = None,
+        n_threads: int | None = None,
+    ) -> None:
+        self.bounds = bounds
+        self.max_iter = max_iter
+        self.tol = tol
+        self.input = input
+        self.classes = classes
+        self.n_threads = n_threads
+
     def _check_parameters(self) -> None:
         checked_bounds(self.bounds)
         if isinstance(self.max_iter, bool) or not isinstance(self.max_iter, int | np.integer) or self.max_iter < 1:
@@ -111,23 +128,6 @@ class TemperatureScaling(Scaled):
     """
 
     fitted = ("temperature_", "nll_", "gradient_norm_", "converged_", "n_iter_", "n_zero_probability_")
-
-    def __init__(
-        self,
-        *,
-        bounds: Bounds = (1e-3, 1e3),
-        max_iter: int = 100,
-        tol: float = 1e-9,
-        input: Input | None = None,
-        classes: Any = None,
-        n_threads: int | None = None,
-    ) -> None:
-        self.bounds = bounds
-        self.max_iter = max_iter
-        self.tol = tol
-        self.input = input
-        self.classes = classes
-        self.n_threads = n_threads
 
     def _estimate(self, rows: Rows) -> dict[str, Any]:
         fit = fit_temperature(rows, self.bounds, self.max_iter, self.tol, self.n_threads)

@@ -16,7 +16,6 @@ from ..ordered.columns import ScoredRows
 from ..ordered.groups import MAX_COUNT, Groups, groups
 from .base import Applier, OneAgainstRest
 from .forms import Form, Input, Taken, checked_input
-from .logistic import n_maps_of
 from .rows import Rows
 from .two_logits import AsGiven
 
@@ -93,7 +92,7 @@ class VennAbers(OneAgainstRest):
         held = list(rows.blocks())
         if not held:
             raise DataError("batches", (), "has no rows")
-        n_maps, n_folds = n_maps_of(rows), self.folds or 1
+        n_maps, n_folds = rows.n_maps, self.folds or 1
         weights = _column([block.weights for block in held], None) if held[0].weights is not None else None
         labels = np.concatenate([block.labels for block in held])
         for fold in range(n_folds):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ def tolerances(scores: RowScores) -> tuple[float, float]:
     return 1e-4, 1e-2 if scores.taken_as.kind != "f" else 1e-3
 
 
-class Worker:
+class Worker(ABC):
     """Runs a pair of kernels, for narrow and for wide rows, on boxes of rows; one thread's scratch."""
 
     def __init__(self, scores: RowScores, kernel_arguments: Any, target: Any) -> None:
@@ -36,7 +37,7 @@ class Worker:
         self.block = rows.empty_block(scores.real, wide=self.is_wide)
         self.allocate()
 
-    def allocate(self) -> None:
+    def allocate(self) -> None:  # noqa: B027 - some need none
         """More scratch."""
 
     def floats(self) -> tuple[Array, Array]:
@@ -54,9 +55,9 @@ class Worker:
         """Work on a box."""
         self.work(self.scores.rows(box), box)
 
+    @abstractmethod
     def work(self, rows: Array, box: Box) -> None:
         """Work on the rows of a box."""
-        raise NotImplementedError
 
 
 def _with_view(scratch: Array) -> tuple[Array, Array]:
@@ -79,9 +80,9 @@ class Filling(Worker):
         if not direct:
             part[...] = filled.reshape(part.shape[0], part.shape[2], -1).transpose(0, 2, 1)
 
+    @abstractmethod
     def fill(self, rows: Array, flat: Array, streaming: bool) -> None:
         """Results of rows (n, K) into ``flat`` (n * K,)."""
-        raise NotImplementedError
 
 
 class Softmax(Filling):
