@@ -55,6 +55,10 @@ class Mergeable(ABC):
             raise ValueError(f"not a fastcal state: its settings are not those of {cls.__name__}")
         return accumulator
 
+    def empty(self, n_threads: int | None = None) -> Self:
+        """Another one of the same settings that has seen nothing."""
+        return type(self)(**self._settings, n_threads=n_threads)
+
     @abstractmethod
     def _copy(self) -> Self:
         """Another one with the same state."""

@@ -6,8 +6,8 @@ by the names themselves (see names.py), and never guessed from values. Nothing i
 
 from __future__ import annotations
 
-from .batches import Batch, Dump, DumpError
+from .batches import Batch, Dump, DumpError, Piece
 from .names import Roles, roles
 from .opening import open_dumps
 
-__all__ = ["Batch", "Dump", "DumpError", "Roles", "open_dumps", "roles"]
+__all__ = ["Batch", "Dump", "DumpError", "Piece", "Roles", "open_dumps", "roles"]

@@ -21,7 +21,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..arrays import MAX_CLASSES, Array
-from .batches import Batch, Dump, DumpError, first_line, rows_per_batch
+from .batches import Batch, Dump, DumpError, Piece, after, first_line, rows_per_batch
 from .names import Roles
 
 # Version of the format: the length field's layout, and the reader of what follows it.
@@ -110,13 +110,21 @@ class ArrayStream:
 class NumpyDump(Dump):
     """Arrays in one .npz archive, or in one .npy file each."""
 
-    def __init__(self, name: str, members: dict[str, Any], roles: Roles) -> None:
+    def __init__(self, name: str, members: dict[str, Any], roles: Roles, files: tuple[Path, ...] = ()) -> None:
+        self.files = files
         self.name = name
         self.roles = roles
         self._members = members
 
-    def batches(self) -> Generator[Batch, None, None]:
-        """See :meth:`Dump.batches`."""
+    def pieces(self) -> list[Piece]:
+        """See :meth:`Dump.pieces`."""
+        return [Piece(0, 1)]
+
+    def read(self, piece: Piece, skip: int = 0) -> Generator[Batch, None, None]:
+        """See :meth:`Dump.read`."""
+        return after(skip, self._read())
+
+    def _read(self) -> Generator[Batch, None, None]:
         with contextlib.ExitStack() as stack:
             scores = self._open(stack, self.roles.scores)
             others = {

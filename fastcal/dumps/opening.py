@@ -23,7 +23,7 @@ def open_dumps(paths: Iterable[Path], asked: Roles) -> list[Dump]:
         suffix = check_readable(path)
         if suffix == ".npz":
             members = npz_members(path)
-            dumps.append(NumpyDump(str(path), members, _roles(asked, members, str(path))))
+            dumps.append(NumpyDump(str(path), members, _roles(asked, members, str(path)), (path,)))
         elif suffix == ".npy":
             prefix, name = _split(path, asked)
             group = arrays.setdefault(prefix, {})
@@ -37,7 +37,8 @@ def open_dumps(paths: Iterable[Path], asked: Roles) -> list[Dump]:
         arrays = {", ".join(arrays): {name: path for group in arrays.values() for name, path in group.items()}}
     for prefix, group in arrays.items():
         where = f"{prefix}*.npy"
-        dumps.append(NumpyDump(where, {n: npy_member(p) for n, p in group.items()}, _roles(asked, group, where)))
+        members = {name: npy_member(path) for name, path in group.items()}
+        dumps.append(NumpyDump(where, members, _roles(asked, group, where), tuple(group.values())))
     return dumps
 
 

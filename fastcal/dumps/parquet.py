@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..arrays import Array
-from .batches import Batch, Dump, DumpError, first_line, rows_per_batch
+from .batches import Batch, Dump, DumpError, Piece, after, first_line, rows_per_batch
 from .names import Roles
 
 Read = TypeVar("Read")
@@ -43,11 +43,19 @@ class ParquetDump(Dump):
 
     def __init__(self, path: Path, roles: Roles) -> None:
         self.name = str(path)
+        self.files = (path,)
         self.roles = roles
         self._path = path
 
-    def batches(self) -> Generator[Batch, None, None]:
-        """See :meth:`Dump.batches`."""
+    def pieces(self) -> list[Piece]:
+        """See :meth:`Dump.pieces`."""
+        return [Piece(0, 1)]
+
+    def read(self, piece: Piece, skip: int = 0) -> Generator[Batch, None, None]:
+        """See :meth:`Dump.read`."""
+        return after(skip, self._all())
+
+    def _all(self) -> Generator[Batch, None, None]:
         labels, weights, groups = self.roles.labels, self.roles.weights, self.roles.groups
 
         def made(batch: Any, scores: Array) -> Batch:

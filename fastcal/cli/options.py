@@ -1,0 +1,27 @@
+"""Options that several commands take, spelt once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DUMPS_HELP = "Files, folders, patterns, or - for standard input."
+
+Dumps = Annotated[list[Path], typer.Argument(metavar="DUMP...", help=DUMPS_HELP)]
+DumpsOrNone = Annotated[list[Path] | None, typer.Argument(metavar="DUMP...", help=DUMPS_HELP)]
+Logits = Annotated[str | None, typer.Option(metavar="NAME", help="The array that holds logits.")]
+Probs = Annotated[str | None, typer.Option(metavar="NAME", help="The array that holds probabilities.")]
+Labels = Annotated[str | None, typer.Option(metavar="NAME", help="The array that holds labels.")]
+Weights = Annotated[str | None, typer.Option(metavar="NAME", help="The array that holds sample weights.")]
+Groups = Annotated[str | None, typer.Option(metavar="NAME", help="The array that holds slices.")]
+Bins = Annotated[int | None, typer.Option(help="Bins of the reliability curve, 15 by default.")]
+Convention = Annotated[str | None, typer.Option(help="Bins as another system has them: guo, netcal, ...")]
+Bootstrap = Annotated[int | None, typer.Option(metavar="SEED", help="Bootstrap intervals, too.")]
+NanPolicyOption = Annotated[str, typer.Option("--nan-policy", help="Rows with NaN: raise, omit or propagate.")]
+Threads = Annotated[int | None, typer.Option(help="Threads; all cores by default.")]
+Json = Annotated[Path | None, typer.Option(metavar="FILE", help="Write all figures as JSON; - for standard output.")]
+State = Annotated[Path | None, typer.Option(metavar="FILE", help="Checkpoints, and where to go on from.")]
+Workers = Annotated[int | None, typer.Option(metavar="N", help="Processes on this machine that share the work.")]
+DaskAddress = Annotated[str | None, typer.Option("--dask", metavar="ADDRESS", help="A Dask cluster to run on.")]

@@ -1,0 +1,65 @@
+"""What every command prints and writes, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+
+def fail(message: str) -> NoReturn:
+    """One line on standard error, exit code 2."""
+    print(f"fastcal: {' '.join(message.split())}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """What goes wrong within ends the command with one line and exit code 2; a closed standard output ends it well."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read standard output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (ValueError, OSError) as error:  # DumpError and DataError are ValueErrors
+        fail(str(error))
+    except ModuleNotFoundError as error:
+        fail(str(error))
+    except MemoryError:
+        fail("not enough memory for a batch of rows")
+
+
+def progress() -> Any:
+    """A count of rows on standard error while a run lasts, where that is a terminal; silent elsewhere."""
+    if not sys.stderr.isatty():
+        return nullcontext(None)
+    from .progress import RowProgress
+
+    return RowProgress()
+
+
+def write_json(path: Path, text: str) -> None:
+    """JSON to a file, or to standard output for ``-``."""
+    if str(path) == "-":
+        print(text)
+    else:
+        write_atomically(path, text + "\n")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file as a whole or not at all; what is no plain file (a pipe, a device) is written to as it is."""
+    path = path.resolve()
+    temporary = path.with_name(f".fastcal-{os.getpid()}.tmp")
+    try:
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")
+            return
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise OSError(f"{path} cannot be written: {error.strerror}") from error
