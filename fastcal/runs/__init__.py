@@ -1,4 +1,4 @@
-"""Drives dumps through accumulators: who reads which piece, what is kept when a run ends early, what files were read."""
+"""Drives dumps through accumulators: who reads which piece, and what is kept when a run ends early."""
 
 from __future__ import annotations
 
