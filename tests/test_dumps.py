@@ -161,7 +161,7 @@ def damaged_lzma():
 def twice():
     buffer = io.BytesIO()
     column = pa.array([0.5])
-    pq.write_table(pa.Table.from_arrays([column, column], names=["probs", "probs"]), buffer)
+    pq.write_table(pa.Table.from_arrays([column] * 3, names=["probs", "probs", "labels"]), buffer)
     return buffer.getvalue()
 
 
@@ -194,9 +194,9 @@ HOSTILE = {
     "text.parquet": (b"PAR1 but not really PAR1", "is no Parquet file"),
     "cut.parquet": (parquet(probs=PROBS[:, 0], labels=LABELS)[:-20], "is no Parquet file"),
     "types.parquet": (parquet(probs=["a", "b"], labels=[0, 1]), "probs in .* has type string; expected numbers"),
-    "ragged.parquet": (parquet(probs=[[0.5, 0.5], [1.0]], labels=[0, 1]), "has rows of 1 to 2 values"),
-    "missing-row.parquet": (parquet(probs=[[0.5, 0.5], None], labels=[0, 1]), "has missing rows"),
-    "missing-label.parquet": (parquet(probs=[[0.5, 0.5]] * 2, labels=[0, None]), "labels in .* has missing values"),
+    "ragged.parquet": (parquet(probs=[[0.5, 0.5], [1.0]], labels=[0, 1]), "probs[1] has 1 values, other rows have 2"),
+    "missing-row.parquet": (parquet(probs=[[0.5, 0.5], None], labels=[0, 1]), "probs[1] is missing"),
+    "missing-label.parquet": (parquet(probs=[[0.5, 0.5]] * 2, labels=[0, None]), "labels[1] is missing"),
     "missing-value.parquet": (parquet(probs=[[0.5, None]] * 2, labels=[0, 1]), r"probs[0, 1] is nan"),
     "far-gap.parquet": (parquet(probs_0=[0.5], probs_9=[0.5], labels=[0]), "a column probs_9, but not every one"),
     "lists-a-class.parquet": (parquet(probs_0=[[0.5]], probs_1=[0.5], labels=[0]), "hold lists; expected one number"),
@@ -218,7 +218,7 @@ HOSTILE = {
     "unlabelled.parquet": (parquet(probs=[0.5]), "has no labels by name"),
     "model.pkl": (pickle.dumps({"probs": PROBS}), "is a pickle, which is never read; save its arrays with"),
     "model.pt": (b"", "is a pickle, which is never read"),
-    "table.csv": (b"probs,labels\n", "is none of .npz, .npy, .parquet"),
+    "table.xls": (b"probs,labels\n", "is none of .npy, .npz, .parquet"),
 }
 
 
@@ -241,9 +241,10 @@ def test_one_numbered_column_is_a_row_of_one_class(tmp_path):
 def test_paths_and_names_that_lead_nowhere(tmp_path):
     (tmp_path / "d.npz").write_bytes(good)
     (tmp_path / "d.parquet").write_bytes(parquet(probs=[0.5], labels=[0]))
+    (tmp_path / "empty").mkdir()
     for paths, asked, message in (
         ([tmp_path / "x.npz"], Roles(), "x.npz does not exist"),
-        ([tmp_path], Roles(), "is a folder; name the files in it"),
+        ([tmp_path / "empty"], Roles(), "is a folder without a file of a known format; it holds nothing"),
         ([tmp_path / "d.npz"], Roles(probs="q"), "has no array 'q'; it has labels, probs"),
         ([tmp_path / "d.npz"], Roles(weights="w"), "has no array 'w'; it has labels, probs"),
         ([tmp_path / "d.parquet"], Roles(probs="q"), "has no column 'q'; it has probs, labels"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Unpack
 
 import numpy as np
@@ -15,6 +15,7 @@ from . import binned
 from .base import Accumulator, Options, Part
 from .binned import Binned, is_sound, quotient
 from .bins import Binning, check_threshold
+from .curve import ReliabilityCurve
 from .rows import Rows
 from .state import UNIT_BITS, Figures, State
 
@@ -26,7 +27,10 @@ MOST_CELLS = 1 << 18
 
 @dataclass(frozen=True)
 class ClassReport:
-    """Arrays (K,), one number a class, of (p_k, [y = k]): errors over bins, mean probability, share of the class."""
+    """Arrays (K,), one number a class, of (p_k, [y = k]): errors over bins, mean probability, share of the class.
+
+    ``curve(k, edges)`` is the reliability curve of class k.
+    """
 
     ece: Array
     rmsce: Array
@@ -34,6 +38,10 @@ class ClassReport:
     signed_calibration_error: Array
     confidence: Array
     frequency: Array
+    bins: Binned | None = field(default=None, repr=False)  # what they come from; not in JSON
+
+    def __len__(self) -> int:
+        return len(self.ece)
 
     @classmethod
     def of(cls, bins: Binned) -> ClassReport:
@@ -45,15 +53,28 @@ class ClassReport:
             signed_calibration_error=binned.signed(bins),
             confidence=quotient(bins.confidence.sum(axis=-1), bins.total, math.nan),
             frequency=quotient(bins.hits.sum(axis=-1), bins.total, math.nan),
+            bins=bins,
         )
+
+    def curve(self, k: int, edges: Array, level: float = 0.95) -> ReliabilityCurve:
+        """The share of class k against p_k; ``edges`` are those of the report's ``reliability``.
+
+        Raises ValueError where figures are NaN because rows were, and there is no curve.
+        """
+        if self.bins is None:
+            raise ValueError("these figures are NaN and have no curves")
+        return ReliabilityCurve.of(self.bins.of(k), edges, level)
 
     def undefined(self) -> ClassReport:
         """NaN for every class."""
-        return ClassReport(*(np.full_like(getattr(self, name), math.nan) for name in self.__dataclass_fields__))
+        return ClassReport(*(np.full_like(getattr(self, name), math.nan) for name in NAMES))
 
     def to_dict(self) -> dict[str, Any]:
         """The arrays, as lists."""
-        return {name: getattr(self, name).tolist() for name in self.__dataclass_fields__}
+        return {name: getattr(self, name).tolist() for name in NAMES}
+
+
+NAMES = tuple(name for name in ClassReport.__dataclass_fields__ if name != "bins")
 
 
 @figure
@@ -158,8 +179,7 @@ class ClasswisePart(Part):
         """From words to digits, and the first bin from what the others leave."""
         if not state:
             return {}
-        names, hits = kernels.classwise, state["hits"]
-        cells, totals = state["cells"], state["totals"]
+        names, hits, cells, totals = (kernels.classwise, *(state[name].copy() for name in ("hits", "cells", "totals")))
         if not self._goes_whole(len(hits)):
             n_labels = totals[:, names.COUNT].copy()
             totals[:, names.COUNT] = n_labels.sum()

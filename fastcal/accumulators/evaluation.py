@@ -84,6 +84,7 @@ class Evaluation(Accumulator):
         own = {"groups": groups, "classwise": classwise, "bootstrap": bootstrap, "squares": squares}
         names = None if parts is None else sorted(kept)
         super().__init__(settings={**bins.settings(), **own, "parts": names}, parts=made, **options)
+        self._lingers = not groups and bootstrap is None  # slices change from batch to batch
 
     def update(
         self, y_true: Any, y_prob: Any, *, sample_weight: Any = None, groups: Any = None, row: int | None = None
@@ -106,6 +107,11 @@ class Evaluation(Accumulator):
         counts = self._row_counts()
         batch.first_row = counts["n"] + counts["n_nan"] if row is None else _row_number(row)
         return self._take_batch(batch)
+
+    @property
+    def numbers_rows(self) -> bool:
+        """Whether figures depend on the numbers of rows: those of a bootstrap do."""
+        return self._settings["bootstrap"] is not None
 
     def compute(self) -> EvaluationReport:
         """All figures of what was seen; see the report's ``descriptions``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Any
 
@@ -18,7 +18,7 @@ from . import binned
 from .base import Part
 from .binned import Binned, is_sound, quotient
 from .bins import Binning
-from .curve import wilson
+from .curve import ReliabilityCurve, wilson
 from .intervals import check_level, deviation, squared_error_bound, squared_error_terms
 from .labels import as_objects, key, ordered, plain, united
 from .reliability import unpacked
@@ -32,18 +32,29 @@ figure = Figures()
 class GroupReport:
     """Figures by slice: ``labels``, and arrays (G,) by the names that the whole report has, each with its slices' own.
 
-    ``report["groups"]["ece"][g]`` is the ECE of ``report["groups"].labels[g]``; :meth:`worst` ranks slices.
+    ``report["groups"]["ece"][g]`` is the ECE of ``report["groups"].labels[g]``; :meth:`worst` ranks slices, and
+    ``curve(g, edges)`` is the reliability curve of one.
     """
 
     labels: list[Any]
     figures: dict[str, Array]
     lower: dict[str, Any]
+    bins: Binned | None = field(default=None, repr=False)  # not in JSON
 
     def __getitem__(self, name: str) -> Array:
         return self.figures[name]
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def curve(self, g: int, edges: Array, level: float = 0.95) -> ReliabilityCurve:
+        """Accuracy against confidence in slice g; ``edges`` are those of the report's ``reliability``.
+
+        Raises ValueError where figures are NaN because rows were, and there is no curve.
+        """
+        if self.bins is None:
+            raise ValueError("these figures are NaN and have no curves")
+        return ReliabilityCurve.of(self.bins.of(g), edges, level)
 
     def to_dict(self) -> dict[str, Any]:
         """Lists."""
@@ -132,7 +143,7 @@ def groups(slices: Slices) -> GroupReport:
             share[1],
         ),
     }
-    return GroupReport(slices.labels, figures, lower)
+    return GroupReport(slices.labels, figures, lower, bins)
 
 
 def figures_of(bins: Binned, counts: Array, sums: Array) -> dict[str, Array]:

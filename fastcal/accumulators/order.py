@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable
 from typing import Any, Unpack
@@ -39,7 +40,7 @@ class Dense:
     def __init__(self, level: int, base: int) -> None:
         self.level = level
         self.base = base
-        self.counts = np.zeros(((ONE >> level) + 1 - base, 2), np.int64)
+        self.counts = np.zeros(((ONE >> level) + 1 - base, 2), np.uint32)  # a worker takes fewer rows
 
     @classmethod
     def of(cls, cells: Cells | None) -> Dense | None:
@@ -57,7 +58,13 @@ class Dense:
     def cells(self, limit: int | None) -> Cells:
         """The cells that hold rows."""
         held = np.flatnonzero(self.counts.any(axis=1))
-        return Cells(self.level, held + self.base, self.counts[held]).limited(limit)
+        return Cells(self.level, held + self.base, self.counts[held].astype(np.int64)).limited(limit)
+
+    def copy(self) -> Dense:
+        """Another one of the same counts."""
+        new = copy.copy(self)
+        new.counts = self.counts.copy()
+        return new
 
 
 class View:
@@ -182,6 +189,7 @@ class OrderPart(Part):
 
     def collect(self, state: Any) -> State:
         """Sort what is left."""
+        state = dict(state)
         self._sort(state, n_threads=None if self.n_cells is None else 1)
         if state["dense"] is not None:
             self._take(state, state["dense"].cells(self.n_cells))

@@ -36,9 +36,17 @@ class Rows:
         self.weights: Array | None = None
         self.labels = np.empty(0, np.int64)
         self.n = -1
-        self.faults = np.zeros(kernels.rows.N_FAULTS, np.int64)
-        self.faults[[kernels.rows.FIRST_NAN, kernels.rows.FIRST_BAD]] = kernels.rows.NONE_YET
+        self.faults = _no_faults()
         self._allocate()
+
+    def rebind(self, predictions: Predictions) -> bool:
+        """Go on with another batch, if its scores are like those before; whether they are."""
+        given, ours = predictions.scores.values, self.scores.values
+        if (given.dtype, given.shape[1:]) != (ours.dtype, ours.shape[1:]):
+            return False
+        self.predictions, self.scores, self.weights = predictions, predictions.scores, None
+        self.faults = _no_faults()
+        return True
 
     def _allocate(self) -> None:
         rows, dtype = kernels.rows, self.dtype
@@ -57,8 +65,7 @@ class Rows:
         rows = kernels.rows
         if stop - start != self.n:
             self._resize(stop - start)
-        faults = np.zeros_like(self.faults)
-        faults[[rows.FIRST_NAN, rows.FIRST_BAD]] = rows.NONE_YET
+        faults = _no_faults()
         self.labels = self.predictions.labels.chunk(start, stop)
         scores = self.scores.chunk(start, stop)
         self.start, self.values = start, scores
@@ -198,6 +205,12 @@ class Rows:
             if faults[count]:
                 self.faults[count] += faults[count]
                 self.faults[first] = min(self.faults[first], faults[first] + start)
+
+
+def _no_faults() -> Array:
+    faults = np.zeros(kernels.rows.N_FAULTS, np.int64)
+    faults[[kernels.rows.FIRST_NAN, kernels.rows.FIRST_BAD]] = kernels.rows.NONE_YET
+    return faults
 
 
 def bytes_per_row(predictions: Predictions, *, light: bool = False) -> int:

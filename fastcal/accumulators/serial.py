@@ -13,7 +13,8 @@ from ..arrays import Array
 
 FORMAT = "fastcal-state"
 VERSION = 2
-MAX_HEADER = 1 << 20
+# Of one with 100 000 input files in it.
+MAX_HEADER = 1 << 24
 
 
 def pack(kind: str, settings: dict[str, Any], arrays: dict[str, Array]) -> bytes:
@@ -28,14 +29,45 @@ def pack(kind: str, settings: dict[str, Any], arrays: dict[str, Array]) -> bytes
         "arrays": [[name, "<i8", list(arrays[name].shape)] for name in names],
         "sha256": hashlib.sha256(payload).hexdigest(),
     }
+    return _line(header) + payload
+
+
+def _line(header: dict[str, Any]) -> bytes:
     line = json.dumps(header, sort_keys=True, allow_nan=False).encode()
     if len(line) > MAX_HEADER:
         raise ValueError(f"a state with a header of {len(line)} bytes, which no reader takes")
-    return line + b"\n" + payload
+    return line + b"\n"
 
 
-def unpack(data: bytes, kind: str) -> tuple[dict[str, Any], dict[str, Array], int]:
-    """Settings and arrays of :func:`pack`, and the version that wrote them; ValueError for anything else."""
+def with_run(data: bytes, run: dict[str, Any]) -> bytes:
+    """A state that also says which rows it has seen; who reads states only passes over it."""
+    line, _, payload = data.partition(b"\n")
+    header = json.loads(line)
+    return _line({**header, "run": {**run, "sha256": _seal(header, run)}}) + payload
+
+
+def kind_and_run(data: bytes) -> tuple[str, dict[str, Any] | None]:
+    """The class of a state, and what :func:`with_run` added, None if nothing; raises ValueError for what is damaged.
+
+    The arrays are looked at by :func:`unpack` only.
+    """
+    header, _ = _header(data)
+    run = header.pop("run", None)
+    if run is not None:
+        seal = run.pop("sha256", None) if isinstance(run, dict) else None
+        if seal != _seal(header, run):
+            raise ValueError("not a fastcal state: damaged, the checksum of its run differs")
+    return str(header.get("class")), run
+
+
+def _seal(header: dict[str, Any], run: Any) -> str:
+    """A checksum of all that the arrays' own one does not cover, and of that."""
+    covered = [header, run]
+    return hashlib.sha256(json.dumps(covered, sort_keys=True).encode()).hexdigest()
+
+
+def _header(data: bytes) -> tuple[dict[str, Any], bytes]:
+    """What the first line says, and what comes after it; raises ValueError for what is no state of ours."""
     line, newline, payload = bytes(data).partition(b"\n")
     try:
         header = json.loads(line) if newline and len(line) <= MAX_HEADER else None
@@ -46,6 +78,12 @@ def unpack(data: bytes, kind: str) -> tuple[dict[str, Any], dict[str, Array], in
     version = header.get("version")
     if type(version) is not int or not 1 <= version <= VERSION:
         raise ValueError(f"a fastcal state of version {version!r}; this fastcal reads versions 1 to {VERSION}")
+    return header, payload
+
+
+def unpack(data: bytes, kind: str) -> tuple[dict[str, Any], dict[str, Array], int]:
+    """Settings and arrays of :func:`pack`, and the version that wrote them; ValueError for anything else."""
+    header, payload = _header(data)
     if header.get("class") != kind:
         raise ValueError(f"a state of {header.get('class')!r}, not of {kind}")
     if header.get("sha256") != hashlib.sha256(payload).hexdigest():
@@ -64,7 +102,7 @@ def unpack(data: bytes, kind: str) -> tuple[dict[str, Any], dict[str, Array], in
         offset += size
     if offset != len(payload):
         raise ValueError("not a fastcal state: bytes left over")
-    return settings, arrays, version
+    return settings, arrays, header["version"]
 
 
 def _entry(entry: Any) -> tuple[str, list[int]]:

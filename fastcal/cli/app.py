@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import typer
 
+from .apply import apply
+from .check import check
+from .compare import compare
+from .convert import convert
+from .fit import fit
+from .info import info
+from .merge import merge
 from .output import fail
 from .report import report
+from .warmup import warmup
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -15,7 +23,7 @@ def fastcal() -> None:
     """Calibration and uncertainty figures of evaluation dumps."""
 
 
-for command in (report,):
+for command in (report, fit, apply, check, compare, merge, convert, info, warmup):
     app.command()(command)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,13 +32,16 @@ def one_line_errors() -> Iterator[None]:
         fail("not enough memory for a batch of rows")
 
 
-def progress() -> Any:
-    """A count of rows on standard error while a run lasts, where that is a terminal; silent elsewhere."""
-    if not sys.stderr.isatty():
+def progress(extent: Any = None, *, quiet: bool = False) -> Any:
+    """Rows and their rate on standard error while a run lasts, where that is a terminal; silent elsewhere.
+
+    ``extent`` says how much there is to be done (see runs/extent.py).
+    """
+    if quiet or not sys.stderr.isatty():
         return nullcontext(None)
     from .progress import RowProgress
 
-    return RowProgress()
+    return RowProgress(extent)
 
 
 def write_json(path: Path, text: str) -> None:
@@ -51,15 +54,6 @@ def write_json(path: Path, text: str) -> None:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a file as a whole or not at all; what is no plain file (a pipe, a device) is written to as it is."""
-    path = path.resolve()
-    temporary = path.with_name(f".fastcal-{os.getpid()}.tmp")
-    try:
-        if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8")
-            return
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise OSError(f"{path} cannot be written: {error.strerror}") from error
+    from ..dumps.atomic import write_whole
+
+    write_whole(path, text.encode())

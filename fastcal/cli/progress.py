@@ -1,27 +1,78 @@
-"""Rows so far and their rate, on a terminal's standard error."""
+"""Rows so far, their rate, and how long it still takes, on a terminal's standard error."""
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+# Seconds that a rate is of: the last ones, as files differ.
+WINDOW = 10.0
 
 
 class RowProgress:
-    """Context manager that yields a function to tell of rows done."""
+    """Context manager that yields a function to tell of rows done; ``extent`` says of how many."""
 
-    def __init__(self) -> None:
-        columns = SpinnerColumn(), TextColumn("{task.completed:,.0f} rows"), TimeElapsedColumn()
-        self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+    def __init__(self, extent: Any = None) -> None:
+        text = TextColumn("{task.fields[said]}")
+        bar = () if extent is None else (BarColumn(20),)
+        self._extent = extent
+        self._progress = Progress(
+            SpinnerColumn(), *bar, text, TimeElapsedColumn(), console=Console(stderr=True), transient=True
+        )
+        self._rows = 0
+        self._seen: deque[tuple[float, int, float]] = deque()  # when, rows, share
 
     def __enter__(self) -> Callable[[int], None]:
         self._progress.__enter__()
-        task = self._progress.add_task("rows", total=None)
-        return lambda rows: self._progress.advance(task, rows)
+        self._task = self._progress.add_task("rows", total=None, said="0 rows")
+        return self.tell
+
+    def tell(self, rows: int) -> None:
+        """So many more rows are done."""
+        self._rows += rows
+        share = None if self._extent is None else self._extent.share(self._rows)
+        now = time.monotonic()
+        self._seen.append((now, self._rows, share or 0.0))
+        while now - self._seen[0][0] > WINDOW:
+            self._seen.popleft()
+        self._progress.update(
+            self._task, total=None if share is None else 1.0, completed=share or 0.0, said=self._said(share)
+        )
+
+    def _said(self, share: float | None) -> str:
+        (then, rows_then, share_then), (now, rows, _) = self._seen[0], self._seen[-1]
+        seconds, said = now - then, [f"{rows:,} rows"]
+        if seconds > 0.5:
+            said.append(f"{_short((rows - rows_then) / seconds)} rows/s")
+            if share is not None and share > share_then:
+                pace = (share - share_then) / seconds
+                said.append(f"{_short(pace * self._extent.n_bytes)}B/s")
+                said.append(f"{_clock((1 - share) / pace)} left")
+        if share is not None:
+            said.insert(1, f"{share:.0%}")
+        return ", ".join(said)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._progress.__exit__(kind, error, traceback)
+
+
+def _short(number: float) -> str:
+    for unit in ("", "k", "M"):
+        if number < 999.5:
+            return f"{number:.3g} {unit}".rstrip() if not unit else f"{number:.3g} {unit}"
+        number /= 1000
+    return f"{number:.3g} G"
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

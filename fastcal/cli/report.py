@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 
 from . import options
-from .output import fail, one_line_errors, progress, write_json
+from .output import fail, one_line_errors
 
 
 def report(
@@ -17,12 +18,21 @@ def report(
     labels: options.Labels = None,
     weights: options.Weights = None,
     groups: options.Groups = None,
+    classes: options.Classes = None,
+    ignore_index: options.IgnoreIndex = None,
     bins: options.Bins = None,
     convention: options.Convention = None,
     bootstrap: options.Bootstrap = None,
     nan_policy: options.NanPolicyOption = "raise",
+    calibrator: options.CalibratorFile = None,
     threads: options.Threads = None,
+    state: options.State = None,
+    every: options.Every = 5.0,
+    workers: options.Workers = None,
+    dask: options.DaskAddress = None,
+    html: options.Html = None,
     json: options.Json = None,
+    quiet: options.Quiet = False,
     sample: Annotated[bool, typer.Option("--sample", help="Report on the bundled dump.")] = False,
 ) -> None:
     """Calibration report of a dump: figures and reliability bins.
@@ -33,30 +43,31 @@ def report(
     if sample == bool(dumps):
         fail("name a dump, or say --sample" if not sample else "--sample takes no dump")
     with one_line_errors():
-        from ..accumulators.evaluation import Evaluation
         from ..arrays import NanPolicy
+        from ..calibrators.files import load_calibrator
         from ..dumps import Roles, open_dumps
+        from ..dumps.labels import class_names
+        from ..dumps.names import listed
         from ..dumps.opening import SAMPLE
-        from ..report.terminal import show
-        from ..runs import evaluate
+        from .running import check_places, finish, from_logits, looks_of, run_of
 
+        check_places(html, json)
         paths = [SAMPLE] if sample else list(dumps or [])
-        sources = open_dumps(paths, Roles(logits, probs, labels, weights, groups))
-        kinds = {source.roles.from_logits for source in sources}
-        if len(kinds) > 1:
-            fail("some dumps hold logits and some probabilities; report on them apart")
-        evaluation = Evaluation(
-            n_bins=bins,
-            convention=convention,
-            groups=groups is not None,
-            bootstrap=bootstrap,
-            from_logits=kinds.pop(),
-            nan_policy=cast(NanPolicy, nan_policy),
-            n_threads=threads,
+        asked = Roles(logits, probs, labels, weights, groups, class_names(classes), ignore_index)
+        sources = open_dumps(paths, asked)
+        settings = {
+            "n_bins": bins,
+            "convention": convention,
+            "groups": groups is not None,
+            "bootstrap": bootstrap,
+            "from_logits": from_logits(sources),
+            "nan_policy": cast(NanPolicy, nan_policy),
+            "n_threads": threads,
+        }
+        looks = looks_of(settings, None if calibrator is None else load_calibrator(calibrator), page=html is not None)
+        done = run_of(
+            sources, looks, threads=threads, state=state, every=every, workers=workers, dask=dask, quiet=quiet
         )
-        with progress() as on_rows:
-            result = evaluate(sources, evaluation, on_rows).compute()
-        if json is not None:
-            write_json(json, result.to_json())
-        title = "bundled sample: handwritten digits" if sample else ", ".join(source.name for source in sources)
-        show(result, title)
+        names = [str(Path(source.name)) for source in sources]
+        title = "bundled sample: handwritten digits" if sample else listed(names)
+        finish(done, title, settings, html=html, json=json)

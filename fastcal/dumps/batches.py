@@ -3,35 +3,70 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ..arrays import Array
-from .names import Roles
+from .names import Roles, roles
 
 # Bytes of scores in a batch: enough work for a thread, little enough for its caches and to hold several.
 BATCH_BYTES = 4 << 20
 
 
 class DumpError(ValueError):
-    """A file that cannot be read as a dump: which, and why."""
+    """A file that cannot be read as a dump: which, and why, in one line that a terminal shows as it is."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shown(message))
+
+
+def shown(text: object) -> str:
+    """Text from a file, or a file's name, with every character that does not print as its escape sequence."""
+    given = str(text)
+    if given.isprintable():
+        return given
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in given)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Consecutive rows of a dump."""
+    """Consecutive rows of a dump, less those that are ignored.
+
+    ``rows`` are the places of its rows among those that were read, where some of these were ignored.
+    """
 
     labels: Array
     scores: Array
     weights: Array | None = None
     groups: Array | None = None
+    rows: Array | None = None
+    n_ignored: int = 0
 
     @property
     def n_rows(self) -> int:
-        """Rows."""
+        """Rows that count."""
         return len(self.labels)
+
+    @property
+    def n_read(self) -> int:
+        """Rows of the dump that it stands for: its own and the ignored ones. Positions in a dump count these."""
+        return len(self.labels) + self.n_ignored
+
+    def row(self, place: int) -> int:
+        """Which of the rows that were read the row at ``place`` is."""
+        return place if self.rows is None else int(self.rows[place])
+
+    def after(self, skip: int) -> Batch:
+        """The batch without the first ``skip`` of the rows that were read."""
+        first = skip if self.rows is None else int(np.searchsorted(self.rows, skip))
+        weights, groups = (None if column is None else column[first:] for column in (self.weights, self.groups))
+        rows = None if self.rows is None else self.rows[first:] - skip
+        n_ignored = self.n_ignored - (skip - first)
+        return Batch(self.labels[first:], self.scores[first:], weights, groups, rows, n_ignored)
 
 
 @dataclass(frozen=True)
@@ -82,18 +117,25 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
+def named_roles(asked: Roles, available: Collection[str], where: str) -> Roles:
+    """Which names play which part; raises DumpError where they leave it open."""
+    try:
+        return roles(asked, available, where)
+    except ValueError as error:
+        raise DumpError(str(error)) from None
+
+
 def rows_per_batch(row_bytes: int, n_bytes: int | None = None) -> int:
     """Rows of which the scores take about ``n_bytes``, or BATCH_BYTES."""
     return max(1, (n_bytes or BATCH_BYTES) // max(row_bytes, 1))
 
 
 def after(skip: int, batches: Generator[Batch, None, None]) -> Generator[Batch, None, None]:
-    """The batches without their first ``skip`` rows: for formats in which no row can be found but by reading."""
+    """The batches without the first ``skip`` rows read: for formats in which no row can be found but by reading."""
     with closing(batches):
         for batch in batches:
-            if skip >= batch.n_rows:
-                skip -= batch.n_rows
+            if skip >= batch.n_read:
+                skip -= batch.n_read
                 continue
-            columns = batch.labels, batch.scores, batch.weights, batch.groups
-            yield Batch(*(None if column is None else column[skip:] for column in columns)) if skip else batch  # type: ignore[arg-type]
+            yield batch.after(skip) if skip else batch
             skip = 0

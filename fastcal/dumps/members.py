@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ..arrays import Array
+from ..arrays import MAX_CLASSES, Array
 from .batches import DumpError
 from .names import KNOWN, Roles
-from .npy import ArrayStream, npy_member, npz_members
+from .npy import npy_array
+from .npz import ArrayStream, npz_array, npz_members, open_member
 from .opening import check_readable
 from .parquet import ParquetDump, list_columns, parquet_columns
+from .stored import StoredArray, check_kind, open_file
 
 ROLES = {True: "logits", False: "probs"}
 
@@ -33,9 +36,22 @@ class ScoreFile(ABC):
         """The next n rows; raises DumpError for a damaged file."""
 
 
-class _NumpyScores(ScoreFile):
+class _StoredScores(ScoreFile):
+    def __init__(self, array: StoredArray, file: int) -> None:
+        super().__init__(array.name, array.shape, array.dtype)
+        self._array = array
+        self._file = file
+        self._row = 0
+
+    def read(self, n: int) -> Array:
+        """See :meth:`ScoreFile.read`."""
+        self._row += n
+        return self._array.read(self._file, self._row - n, n)
+
+
+class _ArchivedScores(ScoreFile):
     def __init__(self, stream: ArrayStream) -> None:
-        super().__init__(stream.name, stream.shape, stream.dtype)
+        super().__init__(stream.array.name, stream.array.shape, stream.array.dtype)
         self._stream = stream
 
     def read(self, n: int) -> Array:
@@ -81,22 +97,24 @@ def open_scores(path: Path, *, from_logits: bool, n_bytes: int) -> Iterator[Scor
 
     Raises DumpError for what is no file of numbers, and where the names leave it open.
     """
-    suffix = check_readable(path)
+    suffix = check_readable(path, expected=(".npz", ".npy", ".parquet", ".pq"))
     with contextlib.ExitStack() as stack:
         if suffix == ".npy":
-            file, size = stack.enter_context(npy_member(path)())
-            yield _NumpyScores(ArrayStream(file, str(path), size))
+            array = table_of(npy_array(path, str(path)))
+            file = open_file(path)
+            stack.callback(os.close, file)
+            yield _StoredScores(array, file)
         elif suffix == ".npz":
             members = npz_members(path)
             name = _named(members, from_logits=from_logits) or _table(path, members, from_logits=from_logits)
-            file, size = stack.enter_context(members[name]())
-            yield _NumpyScores(ArrayStream(file, f"{name} in {path}", size))
+            array = table_of(npz_array(path, members[name], name), streamed=True)
+            yield _ArchivedScores(ArrayStream(stack.enter_context(open_member(path, members[name]))[0], array))
         else:
             columns = parquet_columns(path)
             name = _named(columns, from_logits=from_logits) or _only(
                 path, list_columns(path), columns, from_logits=from_logits
             )
-            yield _ParquetScores(ParquetDump(path, Roles(**{ROLES[from_logits]: name})), n_bytes)
+            yield _ParquetScores(ParquetDump(path, Roles(logits=name) if from_logits else Roles(probs=name)), n_bytes)
 
 
 def _named(available: Collection[str], *, from_logits: bool) -> str | None:
@@ -105,13 +123,23 @@ def _named(available: Collection[str], *, from_logits: bool) -> str | None:
     return names[0] if len(names) == 1 else None
 
 
-def _table(path: Path, members: dict[str, Any], *, from_logits: bool) -> str:
+def table_of(array: StoredArray, *, streamed: bool = False) -> StoredArray:
+    """The array, if rows of numbers can be read from it, ``streamed`` only from the first to the last."""
+    check_kind(array)
+    if math.prod(array.shape[1:]) > MAX_CLASSES:
+        raise DumpError(f"{array.name} has shape {array.shape}; a row holds at most {MAX_CLASSES} values")
+    if array.by_column and (streamed or len(array.shape) != 2):
+        message = "is stored column by column; save it with np.ascontiguousarray, or as a .npy of two axes"
+        raise DumpError(f"{array.name} {message}")
+    return array
+
+
+def _table(path: Path, members: dict[str, str], *, from_logits: bool) -> str:
     """An archive's only array of two axes."""
     found, others = [], []
-    for name, opened in members.items():
+    for name, member in members.items():
         try:
-            with opened() as (file, size):
-                shape = ArrayStream(file, f"{name} in {path}", size).shape
+            shape = table_of(npz_array(path, member, name), streamed=True).shape
         except DumpError as error:
             others.append(str(error))
         else:

@@ -1,41 +1,46 @@
-"""Parquet through pyarrow: a list column of scores, or one column a class, read in batches of the columns needed."""
+"""Parquet through pyarrow: a list column of scores, or one column a class; the columns needed, by row groups.
+
+Each piece is decoded on the thread that reads it: of a list column pyarrow's own threads leave one core idle.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Generator
+import os
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
-
-from ..arrays import Array
-from .batches import Batch, Dump, DumpError, Piece, after, first_line, rows_per_batch
+from ..arrays import MAX_CLASSES, Array
+from .batches import Batch, Dump, DumpError, Piece, first_line, named_roles, rows_per_batch
+from .columns import ColumnReader, ScoreColumns, arrow, is_list
 from .names import Roles
-
-Read = TypeVar("Read")
+from .stored import PIECE_BYTES
 
 # Bytes that are read at once of a file, shared by its columns: by itself pyarrow reads all of a row group's, 240 MB of
 # ten files; with as much for each of 10 columns it took 25 MB of ten.
 BUFFER = 1 << 18
 LEAST_BUFFER = 1 << 12
+# The description of a file's columns and row groups is read as a whole, and takes some ten times its bytes.
+MAX_FOOTER = 16 << 20
+
+
+def open_dump(path: Path, asked: Roles) -> ParquetDump:
+    """The dump in a Parquet file. Raises DumpError; no row is read yet."""
+    return ParquetDump(path, named_roles(asked, parquet_columns(path), str(path)))
 
 
 def parquet_columns(path: Path) -> list[str]:
-    """Names of the columns; raises DumpError where one stands for two."""
-    names = list(_open(path).schema_arrow.names)
-    twice = [name for name in names if names.count(name) > 1] if len(set(names)) < len(names) else []
-    if twice:
-        raise DumpError(f"{path} has more than one column {twice[0]!r}")
-    return names
+    """Names of the columns; raises DumpError."""
+    with _opened(path) as file:
+        return list(file.schema_arrow.names)
 
 
 def list_columns(path: Path) -> list[str]:
     """Names of the columns that hold lists: rows of scores."""
-    import pyarrow as pa
-
-    kinds = pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list
-    return [field.name for field in _open(path).schema_arrow if any(is_kind(field.type) for is_kind in kinds)]
+    with _opened(path) as file:
+        return [field.name for field in file.schema_arrow if is_list(field.type)]
 
 
 class ParquetDump(Dump):
@@ -48,154 +53,131 @@ class ParquetDump(Dump):
         self._path = path
 
     def pieces(self) -> list[Piece]:
-        """See :meth:`Dump.pieces`."""
-        return [Piece(0, 1)]
+        """See :meth:`Dump.pieces`: row groups, small ones together."""
+        with _opened(self._path) as file:
+            scores = ScoreColumns(self.roles.scores, file.schema_arrow, self.name)
+            sizes = _group_sizes(file)
+            step = rows_per_batch(self._row_bytes(file, scores), PIECE_BYTES)
+        pieces, start, first_row, n = [], 0, 0, 0
+        for stop, size in enumerate(sizes, 1):
+            n += size
+            if n >= step or stop == len(sizes):
+                pieces.append(Piece(start, stop, first_row, n))
+                start, first_row, n = stop, first_row + n, 0
+        return pieces
 
     def read(self, piece: Piece, skip: int = 0) -> Generator[Batch, None, None]:
         """See :meth:`Dump.read`."""
-        return after(skip, self._all())
-
-    def _all(self) -> Generator[Batch, None, None]:
-        labels, weights, groups = self.roles.labels, self.roles.weights, self.roles.groups
-
-        def made(batch: Any, scores: Array) -> Batch:
-            return Batch(
-                self._values(batch, str(labels)),
-                scores,
-                None if weights is None else self._values(batch, weights),
-                None if groups is None else self._labels(batch, groups),
-            )
-
-        others = [name for name in (labels, weights, groups) if name is not None]
-        return self._read(others, None, made)
+        with _opened(self._path) as file, self._damage():
+            reader = ColumnReader(file.schema_arrow, self.roles, self.name, _width(file, self.roles.scores))
+            row_bytes = self._row_bytes(file, reader.scores)
+            sizes = _group_sizes(file)
+        start, row = piece.start, piece.first_row
+        while start < piece.stop and skip >= sizes[start]:
+            skip -= sizes[start]
+            row += sizes[start]
+            start += 1
+        groups = range(start, piece.stop)
+        for batch in self._record_batches(reader.columns, groups, rows_per_batch(row_bytes)):
+            n = len(batch)
+            if skip < n:
+                with self._damage():
+                    made = reader.batch(batch.slice(skip) if skip else batch, row + skip)
+                yield made
+            skip, row = max(skip - n, 0), row + n
 
     @property
     def n_rows(self) -> int:
         """Rows of the file."""
-        return int(_open(self._path).metadata.num_rows)
+        with _opened(self._path) as file:
+            return int(file.metadata.num_rows)
 
     def scores(self, n_bytes: int) -> Generator[Array, None, None]:
         """The scores alone, about so many bytes at a time."""
-        return self._read([], n_bytes, lambda _, scores: scores, alone=False)
+        with _opened(self._path) as file, self._damage():
+            columns = ScoreColumns(self.roles.scores, file.schema_arrow, self.name, _width(file, self.roles.scores))
+            rows = rows_per_batch(self._row_bytes(file, columns), n_bytes)
+            groups = range(file.metadata.num_row_groups)
+        row = 0
+        for batch in self._record_batches(columns.names, groups, rows):
+            with self._damage():
+                made = columns.of(batch, row)
+            yield made
+            row += len(batch)
 
-    def _read(
-        self, others: list[str], n_bytes: int | None, made: Callable[[Any, Array], Read], *, alone: bool = True
-    ) -> Generator[Read, None, None]:
-        """What is made of batches of the scores' and the other columns, and of their scores.
+    def _record_batches(self, columns: list[str], groups: Sequence[int], rows: int) -> Generator[Any, None, None]:
+        with _opened(self._path, max(BUFFER // len(columns), LEAST_BUFFER)) as file:
+            batches = file.iter_batches(batch_size=rows, row_groups=list(groups), columns=columns, use_threads=False)
+            while True:
+                with self._damage():
+                    batch = next(batches, None)
+                if batch is None:
+                    return
+                yield batch
 
-        Not ``alone``, beside other files, columns are decoded on this thread: pyarrow's own keep memory each (85 MB
-        against 51 with ten files) and are no faster there.
-        """
-        import pyarrow as pa
+    def _row_bytes(self, file: Any, scores: ScoreColumns) -> int:
+        """About how many bytes of scores a row takes."""
+        return 8 * (len(scores.names) if scores.one_a_class else _width(file, scores.names[0]) or 1)
 
-        file = _open(self._path)
-        schema = file.schema_arrow
-        scores, one_a_class = self._score_columns(schema.names)
-        columns = [*scores, *others]
-        missing = [name for name in columns if name not in schema.names]
-        if missing:
-            raise DumpError(f"{self.name} has no column {missing[0]!r}; it has {', '.join(schema.names[:8])}")
-        rows = rows_per_batch(8 * len(scores) if one_a_class else 8 * _width(file, scores[0]), n_bytes)
-        file = _open(self._path, max(BUFFER // len(columns), LEAST_BUFFER))
+    @contextmanager
+    def _damage(self) -> Generator[None, None, None]:
+        """What pyarrow raises within is a DumpError."""
+        pa = arrow("Parquet")
         try:
-            for batch in file.iter_batches(batch_size=rows, columns=columns, use_threads=alone):
-                yield made(batch, self._scores(batch, scores, one_a_class))
+            yield
         except DumpError:
             raise
-        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        except MemoryError as error:
+            raise DumpError(f"{self.name} is damaged, or its pages need more memory than there is") from error
+        except (pa.ArrowException, OSError, ValueError, LookupError, OverflowError) as error:
             raise DumpError(f"{self.name} is damaged: {first_line(error)}") from error
 
-    def _score_columns(self, names: list[str]) -> tuple[list[str], bool]:
-        """The named column; or several, one a class: NAME_0, NAME_1, ... or those of a list with commas."""
-        name = self.roles.scores
-        if name in names:
-            return [name], False
-        if "," in name:
-            return [part.strip() for part in name.split(",")], True
-        numbered = re.compile(re.escape(name) + r"_(\d+)")
-        classes = sorted(int(match[1]) for match in map(numbered.fullmatch, names) if match)
-        if classes != list(range(len(classes))):
-            last = classes[-1]
-            raise DumpError(f"{self.name} has a column {name}_{last}, but not every one from {name}_0 to it")
-        return [f"{name}_{k}" for k in classes] or [name], bool(classes)
 
-    def _scores(self, batch: Any, columns: list[str], one_a_class: bool) -> Array:
-        values = [self._values(batch, name) for name in columns]
-        if not one_a_class:
-            return values[0]
-        if any(value.ndim > 1 for value in values):
-            raise DumpError(f"{columns[0]} to {columns[-1]} in {self.name} hold lists; expected one number a class")
-        return np.stack(values, axis=1)
+@contextmanager
+def _opened(path: Path, n_bytes: int = BUFFER) -> Generator[Any, None, None]:
+    pa = arrow("Parquet")
+    import pyarrow.parquet as pq
 
-    def _values(self, batch: Any, name: str) -> Array:
-        import pyarrow as pa
-
-        column = batch.column(name)
-        kind = column.type
-        if pa.types.is_dictionary(kind):
-            column = column.dictionary_decode()
-            kind = column.type
-        if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-            return self._rows(column, name)
-        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
-            raise DumpError(f"{name} in {self.name} has type {kind}; expected numbers or lists of numbers")
-        if column.null_count and not pa.types.is_floating(kind):
-            raise DumpError(f"{name} in {self.name} has missing values")
-        array: Array = column.to_numpy(zero_copy_only=False)  # missing floats become NaN
-        return array
-
-    def _labels(self, batch: Any, name: str) -> Array:
-        """A column of slices: numbers, or text."""
-        import pyarrow as pa
-
-        column = batch.column(name)
-        if pa.types.is_dictionary(column.type):
-            column = column.dictionary_decode()
-        if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-            return self._values(batch, name)
-        if column.null_count:
-            raise DumpError(f"{name} in {self.name} has missing values")
-        array: Array = column.to_numpy(zero_copy_only=False)
-        return array
-
-    def _rows(self, column: Any, name: str) -> Array:
-        import pyarrow as pa
-
-        if column.null_count:
-            raise DumpError(f"{name} in {self.name} has missing rows")
-        flat = column.flatten()
-        if not pa.types.is_floating(flat.type):
-            raise DumpError(f"{name} in {self.name} has lists of {flat.type}; expected lists of floats")
-        if not len(column):
-            return np.empty((0, 1), np.float64)
-        n_classes, left_over = divmod(len(flat), len(column))
-        if not pa.types.is_fixed_size_list(column.type):
-            lengths = np.diff(column.offsets.to_numpy())
-            if left_over or (lengths != n_classes).any():
-                raise DumpError(f"{name} in {self.name} has rows of {lengths.min()} to {lengths.max()} values")
-        values: Array = flat.to_numpy(zero_copy_only=False)
-        return values.reshape(len(column), n_classes)
-
-
-def _open(path: Path, n_bytes: int = BUFFER) -> Any:
     try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise DumpError('reading Parquet needs pyarrow: install "fastcal[io]"') from error
-    try:
-        return pq.ParquetFile(path, buffer_size=n_bytes, pre_buffer=False)
+        status = os.stat(path)
+        description = _description(path, status.st_size, status.st_mtime_ns)
+        file = pq.ParquetFile(path, metadata=description, buffer_size=n_bytes, pre_buffer=False)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DumpError(f"{path} is no Parquet file: {first_line(error)}") from error
+    with file:
+        yield file
 
 
-def _width(file: Any, name: str) -> int:
-    """About how many values a row of a column holds: values over rows, from the footer."""
+@lru_cache(maxsize=8)
+def _description(path: Path, size: int, _modified: int) -> Any:
+    """What a file's end says of its columns and row groups; read once, however many pieces there are."""
+    import pyarrow.parquet as pq
+
+    with open(path, "rb") as file:
+        file.seek(max(size - 8, 0))
+        n_bytes = int.from_bytes(file.read(4), "little")
+        if file.read(4) in (b"PAR1", b"PARE") and n_bytes > min(size, MAX_FOOTER):
+            raise ValueError(f"the description of its columns and row groups takes {n_bytes} bytes")
+        file.seek(0)
+        return pq.ParquetFile(file, pre_buffer=False).metadata
+
+
+def _group_sizes(file: Any) -> list[int]:
+    """Rows of each row group."""
+    return [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
+
+
+def _width(file: Any, name: str) -> int | None:
+    """How many values a row of a list column holds, by the first row group's description; None where rows differ."""
     metadata = file.metadata
-    values = 0
-    for group in range(metadata.num_row_groups):
-        for index in range(metadata.num_columns):
-            chunk = metadata.row_group(group).column(index)
-            if chunk.path_in_schema.split(".")[0] == name:
-                values += chunk.num_values
-    return int(max(1, values // max(1, metadata.num_rows)))
+    leaf = next((i for i in range(metadata.num_columns) if _top(metadata.schema.column(i).path) == name), None)
+    for group in range(metadata.num_row_groups if leaf is not None else 0):
+        rows = metadata.row_group(group)
+        if rows.num_rows > 0:
+            width, left_over = divmod(rows.column(leaf).num_values, rows.num_rows)
+            return width if not left_over and 0 < width <= MAX_CLASSES else None
+    return None
+
+
+def _top(path: str) -> str:
+    return path.split(".", maxsplit=1)[0]

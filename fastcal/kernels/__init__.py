@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from . import (
         activations,
         bayesian_bins,
+        beside,
         binned_columns,
         binning,
         canonical,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         logistic,
         lookup,
         normalise,
+        paired,
         pairs,
         pooling,
         probabilities,
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
 __all__ = [
     "activations",
     "bayesian_bins",
+    "beside",
     "binned_columns",
     "binning",
     "canonical",
@@ -86,6 +89,7 @@ __all__ = [
     "logistic",
     "lookup",
     "normalise",
+    "paired",
     "pairs",
     "pooling",
     "probabilities",

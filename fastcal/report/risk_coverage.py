@@ -57,17 +57,17 @@ def _lines(ax: Axes, coverage: Array, risk: Array) -> None:
     overall = float(risk[-1])
     at = np.append(0.0, np.linspace(1 - overall, 1, BEST_POINTS))
     both = np.union1d(coverage, at[at > coverage[0]])
-    between = _perfect(both, overall), np.interp(both, coverage, risk)
+    between = perfect(both, overall), np.interp(both, coverage, risk)
     ax.fill_between(both, *between, color=EXCESS, linewidth=0, zorder=1)
     style: dict[str, Any] = {"color": OTHERS, "linewidth": 1.0}
     ax.plot([0, 1], [overall, overall], linestyle=":", label="random", zorder=2, **style)
-    ax.plot(at, _perfect(at, overall), linestyle="--", label="perfect", zorder=3, **style)
+    ax.plot(at, perfect(at, overall), linestyle="--", label="perfect", zorder=3, **style)
     # A curve of one point is a straight line to it: all that are kept are kept together.
     ax.plot(coverage, risk, color=MODEL, linewidth=1.5, marker="o" if len(risk) < 2 else "", label="model", zorder=4)
     ax.legend(fontsize="small", frameon=False)
 
 
-def _perfect(coverage: Array, overall: float) -> Array:
+def perfect(coverage: Array, overall: float) -> Array:
     """The risk where errors are kept last, as many as there are."""
     kept = np.maximum(coverage, np.finfo(float).tiny)
     return np.asarray(np.maximum(coverage - (1 - overall), 0.0) / kept)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from .evaluating import evaluate
+from .checkpoint import StateError
+from .evaluating import Run, evaluate
 from .looks import Looks
+from .provenance import Provenance
 from .tasks import Task, run_task, tasks_of
 
-__all__ = ["Looks", "Task", "evaluate", "run_task", "tasks_of"]
+__all__ = ["Looks", "Provenance", "Run", "StateError", "Task", "evaluate", "run_task", "tasks_of"]

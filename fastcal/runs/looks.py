@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any, Self
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from ..accumulators.evaluation import Evaluation
 from ..accumulators.evaluation_report import EvaluationReport
-from ..accumulators.serial import pack, unpack
+from ..accumulators.serial import kind_and_run, pack, unpack
 from ..calibrators.base import Calibrator
 from ..calibrators.files import packed
 
@@ -25,11 +26,17 @@ class Looks:
     """
 
     def __init__(
-        self, accumulators: Mapping[str, Any], calibrator: Calibrator | None = None, calibrated: tuple[str, ...] = ()
+        self,
+        accumulators: Mapping[str, Any],
+        calibrator: Calibrator | None = None,
+        calibrated: tuple[str, ...] = (),
+        *,
+        made_by: str | None = None,
     ) -> None:
         self._accumulators = dict(accumulators)
         self._calibrator = calibrator
         self._calibrated = calibrated
+        self._made_by = made_by  # the calibrator's checksum, where its rows were seen and it is not here
 
     def __getitem__(self, name: str) -> Any:
         return self._accumulators[name]
@@ -45,20 +52,35 @@ class Looks:
     def empty(self, n_threads: int | None = None) -> Looks:
         """Others of the same settings that have seen nothing, for a thread or process of its own."""
         made = {name: one.empty(n_threads) for name, one in self._accumulators.items()}
-        return Looks(made, self._calibrator, self._calibrated)
+        calibrator = copy.copy(self._calibrator)
+        if calibrator is not None:
+            calibrator.n_threads = n_threads
+        return Looks(made, calibrator, self._calibrated, made_by=self._made_by)
+
+    def reset(self) -> Self:
+        """Forget everything seen; returns self."""
+        for one in self._accumulators.values():
+            one.reset()
+        return self
 
     def update(
         self, y_true: Any, scores: Any, *, sample_weight: Any = None, groups: Any = None, row: int | None = None
     ) -> Self:
         """Add rows to all of them; those before one that raises keep them, so that a run that raises is over."""
-        after = self._calibrator.predict_proba(scores) if self._calibrator is not None and self._calibrated else None
+        if self._calibrator is None and self._calibrated:
+            raise ValueError("calibrated rows cannot be added without the calibrator")
+        after = None if self._calibrator is None or not self._calibrated else self._calibrator.predict_proba(scores)
         for name, one in self._accumulators.items():
             more = {"groups": groups, "row": row} if isinstance(one, Evaluation) else {}
             one.update(y_true, after if name in self._calibrated else scores, sample_weight=sample_weight, **more)
         return self
 
     def merge(self, other: Looks) -> Self:
-        """Add what ``other`` has seen; returns self."""
+        """Add what ``other`` has seen; returns self. Raises ValueError for one that looks otherwise."""
+        if (list(self), self._identity()) != (list(other), other._identity()):
+            raise ValueError(
+                f"cannot merge: here are {', '.join(self)}, there {', '.join(other)}, of another calibrator"
+            )
         for name, one in self._accumulators.items():
             one.merge(other[name])
         return self
@@ -82,24 +104,44 @@ class Looks:
         if len(self._accumulators) == 1:
             parts = [data]
         else:
-            settings, arrays, _ = unpack(data, KIND)
-            sizes, words = settings.pop("sizes", None), arrays.get("states")
-            if settings != {"names": list(self), **self._identity()} or not _are_sizes(
-                sizes, words, len(settings["names"])
-            ):
+            settings, parts = _unpacked(data)
+            if settings != {"names": list(self), **self._identity()}:
                 raise ValueError("a state of other figures, or of another calibrator")
-            whole = np.ascontiguousarray(words, "<i8").tobytes()
-            stops = np.cumsum([0, *sizes])
-            parts = [whole[start:stop] for start, stop in pairwise(stops)]
         made = {}
         for (name, one), part in zip(self._accumulators.items(), parts, strict=True):
             made[name] = type(one).from_bytes(part)
             one.empty().merge(made[name])  # the same settings, or it raises
-        return Looks(made, self._calibrator, self._calibrated)
+        return Looks(made, self._calibrator, self._calibrated, made_by=self._made_by)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, class_of: Callable[[str], type[Any]]) -> Looks:
+        """Several that can be merged and computed; ``class_of`` a name is the class of an accumulator."""
+        settings, parts = _unpacked(data)
+        names, calibrated, made_by = (settings.get(key) for key in ("names", "calibrated", "calibrator"))
+        if not (isinstance(calibrated, list) and set(map(str, calibrated)) <= set(names or ())):
+            raise ValueError("not a fastcal state: its calibrated figures are none of its own")
+        made = {}
+        for name, part in zip(names or (), parts, strict=True):
+            kind, _ = kind_and_run(part)
+            made[name] = class_of(kind).from_bytes(part)
+        return cls(made, None, tuple(calibrated), made_by=made_by)
 
     def _identity(self) -> dict[str, Any]:
-        identity = None if self._calibrator is None else hashlib.sha256(packed(self._calibrator)).hexdigest()
+        identity = self._made_by
+        if self._calibrator is not None:
+            identity = hashlib.sha256(packed(self._calibrator)).hexdigest()
         return {"calibrated": list(self._calibrated), "calibrator": identity}
+
+
+def _unpacked(data: bytes) -> tuple[dict[str, Any], list[bytes]]:
+    """What :meth:`Looks.to_bytes` says of several, and the bytes of each."""
+    settings, arrays, _ = unpack(data, KIND)
+    sizes, words, names = settings.pop("sizes", None), arrays.get("states"), settings.get("names")
+    named = isinstance(names, list) and all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
+    if not named or not _are_sizes(sizes, words, len(names or ())):
+        raise ValueError("not a fastcal state: the sizes of its parts are not theirs")
+    whole = np.ascontiguousarray(words, "<i8").tobytes()
+    return settings, [whole[start:stop] for start, stop in pairwise(np.cumsum([0, *sizes]))]
 
 
 def _are_sizes(sizes: Any, words: Any, n: int) -> bool:

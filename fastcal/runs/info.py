@@ -1,0 +1,237 @@
+"""What is here: versions, threads, memory, compiled kernels; and what a file holds, of whatever kind it is."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import stat
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import engine, kernels, memory
+from ..accumulators.evaluation import Evaluation
+from ..accumulators.serial import FORMAT as STATE
+from ..accumulators.serial import kind_and_run
+from ..arrays import Array
+from ..calibrators.files import FORMAT as CALIBRATOR
+from ..calibrators.files import load_calibrator
+from ..dumps import Dump, DumpError, Roles, open_dumps
+
+# What each extra brings; pyproject.toml says the same.
+EXTRAS = {
+    "cli": ("typer", "rich"),
+    "io": ("pyarrow",),
+    "plot": ("matplotlib", "jinja2"),
+    "sklearn": ("scikit-learn",),
+    "torch": ("torch",),
+    "dask": ("dask", "distributed"),
+}
+NEEDED = ("numba", "llvmlite", "numpy", "scipy")
+# What compiled code is kept in: an index and the code itself.
+CACHED = ("*.nbi", "*.nbc")
+HEADER = 1 << 16  # bytes of a file that are looked at to tell what it is
+
+
+def environment() -> dict[str, Any]:
+    """Versions, extras, threads, processor, memory, and where compiled kernels are kept."""
+    from .. import __version__
+
+    extras = {
+        extra: {name: found for name in names if (found := _version(name)) is not None}
+        for extra, names in EXTRAS.items()
+    }
+    return {
+        "fastcal": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        **{name: _version(name) for name in NEEDED},
+        "extras": extras,
+        "extras_missing": [extra for extra, names in EXTRAS.items() if len(extras[extra]) < len(names)],
+        "threads": engine.thread_count(),
+        "processor": _processor(),
+        "vector_instructions": _vector_instructions(),
+        "memory_bytes": _memory(),
+        "kept_bytes": memory.kept_bytes(),
+        "kernels": cache(),
+    }
+
+
+def cache() -> dict[str, Any]:
+    """The folder that compiled kernels are kept in, None for no folder, how many files are there, and their bytes."""
+    path = getattr(getattr(kernels.exact.add, "stats", None), "cache_path", None)
+    files = [] if path is None else cache_files(Path(path))
+    return {"folder": path, "files": len(files), "bytes": sum(size for _, size in files)}
+
+
+def cache_files(folder: Path) -> list[tuple[str, int]]:
+    """Names and sizes of compiled kernels; one that is replaced meanwhile is left out."""
+    found = []
+    for pattern in CACHED:
+        for path in folder.glob(pattern):
+            try:
+                found.append((path.name, path.stat().st_size))
+            except OSError:
+                continue
+    return sorted(found)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+            return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _vector_instructions() -> list[str]:
+    """What the processor has of those that NumPy knows."""
+    config: Any = np.show_config(mode="dicts")
+    found = (config or {}).get("SIMD Extensions", {})
+    return [*found.get("baseline", []), *found.get("found", [])]
+
+
+def _memory() -> int | None:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def files(paths: Iterable[Path], asked: Roles) -> list[dict[str, Any]]:
+    """What files hold: states, calibrators, and dumps, those that belong together as one.
+
+    Raises DumpError, ValueError or OSError for what is none of them.
+    """
+    found: list[dict[str, Any]] = []
+    others = []
+    for path in paths:
+        kind = _format(path)
+        if kind == STATE:
+            found.append(_state(path))
+        elif kind == CALIBRATOR:
+            found.append(_calibrator(path))
+        else:
+            others.append(path)
+    return found + [_dump(dump) for dump in (open_dumps(others, asked) if others else [])]
+
+
+def _format(path: Path) -> str | None:
+    """What the first line of a file says that it is, if it is a header of ours."""
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except OSError:
+        return None
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            return None
+        start = file.read(HEADER)
+    if not start.startswith(b"{"):
+        return None
+    for name in (STATE, CALIBRATOR):
+        if b'"' + name.encode() + b'"' in start.partition(b"\n")[0]:
+            return name
+    return None
+
+
+def _state(path: Path) -> dict[str, Any]:
+    data = path.read_bytes()
+    try:
+        kind, run = kind_and_run(data)
+        header = json.loads(data.partition(b"\n")[0])
+        state = Evaluation.from_bytes(data) if kind == Evaluation.__name__ else None
+    except (ValueError, TypeError) as error:
+        raise DumpError(f"{path}: {error}") from error
+    settings = {name: value for name, value in header["settings"].items() if name != "headers"}
+    found = {"file": str(path), "kind": "state", "class": kind, "bytes": len(data), "settings": settings}
+    if state is not None:
+        report = state.compute()
+        found |= {name: report[name] for name in ("n", "n_nan", "n_classes")}
+    if run is not None:
+        names = ("fastcal", "started", "seconds", "complete")
+        found["run"] = {name: run[name] for name in names if name in run}
+        found["run"]["inputs"] = [one[0] for dump in run.get("inputs", []) for one in dump]
+    return found
+
+
+def _calibrator(path: Path) -> dict[str, Any]:
+    calibrator = load_calibrator(path)
+    fitted = {name: getattr(calibrator, name) for name in ("n_classes_", "n_rows_", *calibrator.fitted)}
+    return {
+        "file": str(path),
+        "kind": "calibrator",
+        "class": type(calibrator).__name__,
+        "bytes": path.stat().st_size,
+        "parameters": {name: _plain(value) for name, value in calibrator.get_params().items() if name != "n_threads"},
+        "fitted": {name: _plain(value) for name, value in fitted.items()},
+        "figures": getattr(calibrator, "figures_", None),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A number or text as it is, an array by its shape and dtype."""
+    if isinstance(value, np.ndarray):
+        return value.item() if value.size == 1 else _form(value)
+    if isinstance(value, list | tuple):
+        return f"{len(value)} values" if len(value) > 8 else [_plain(one) for one in value]
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def _dump(dump: Dump) -> dict[str, Any]:
+    """What can be told without reading all of it: its first batch shows what the arrays are like."""
+    pieces = dump.pieces()
+    known = [piece.n_rows for piece in pieces if piece.n_rows is not None]
+    roles = dump.roles
+    found: dict[str, Any] = {
+        "file": dump.name,
+        "kind": "dump",
+        "format": _suffixes(dump.files),
+        "bytes": sum(path.stat().st_size for path in dump.files) if dump.files else None,
+        "files": [str(path) for path in dump.files],
+        "pieces": len(pieces),
+        "n": sum(known) if len(known) == len(pieces) else None,
+        "scores_are": "logits" if roles.from_logits else "probabilities",
+    }
+    arrays: dict[str, Any] = {}
+    scores = "logits" if roles.from_logits else "probs"
+    with closing(dump.batches()) as batches:
+        first = next(batches, None)
+    if first is not None:
+        held = {
+            "labels": (roles.labels, first.labels),
+            scores: (roles.scores, first.scores),
+            "weights": (roles.weights, first.weights),
+            "groups": (roles.groups, first.groups),
+        }
+        arrays = {
+            role: {"array": name, "row_shape": list(one.shape[1:]), "dtype": str(one.dtype)}
+            for role, (name, one) in held.items()
+            if name is not None and one is not None
+        }
+    return {**found, "n_classes": _n_classes(first), "arrays": arrays}
+
+
+def _n_classes(batch: Any) -> int | None:
+    if batch is None:
+        return None
+    return int(batch.scores.shape[-1]) if batch.scores.ndim > 1 else 2
+
+
+def _form(array: Array) -> str:
+    return f"{array.dtype} {array.shape}"
+
+
+def _suffixes(files: Iterable[Path]) -> str:
+    return ", ".join(sorted({"".join(path.suffixes[-2:]).lstrip(".") for path in files})) or "standard input"
