@@ -104,8 +104,8 @@ def compare(y_true, prob_a, prob_b, *, from_logits=False, sample_weight=None, le
     a, b = (Bins(*side[:2], w) for side in sides)
     found["squared_ce_debiased"] = [a.squared, b.squared, a.squared - b.squared]
     x = a.lines("squared_ce_debiased") - b.lines("squared_ce_debiased")
-    low, high = interval(x, w, level, 0.0)
-    half = max(high, norm.ppf((1 + level) / 2) * math.sqrt(max(second_order(a, b), 0)))
+    first_order = interval(x, w, level, 0.0)[1]
+    half = max(first_order, norm.ppf((1 + level) / 2) * math.sqrt(max(second_order(a, b), 0)))
     found["squared_ce_debiased"].append((a.squared - b.squared - half, a.squared - b.squared + half))
     for name in ("ece", "rmsce"):
         values = [getattr(one, name) for one in (a, b)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from html.parser import HTMLParser
 
 import numpy as np
@@ -63,13 +64,32 @@ def counted(y, scores, *, calibrator=None, groups=None, weights=None, **options)
     return looks.update(y, scores, groups=groups, sample_weight=weights).compute()
 
 
-def whole_page(title="rows", **changes):
-    """One with every section."""
+@cache
+def whole_page(**changes):
+    """One with every section; of what is given, it says where it came from."""
     y, logits = rows()
     groups = [f"group {number % 5}" for number in range(len(y))]
     calibrator = fc.TemperatureScaling().fit(logits, y)
     reports = counted(y, logits, from_logits=True, calibrator=calibrator, groups=groups)
-    return page(reports, provenance(len(y), **changes), title)
+    return page(reports, provenance(len(y), **changes), "rows")
+
+
+@cache
+def hostile_page():
+    """One whose names are all from somebody who means harm."""
+    y, logits = rows(n=len(HOSTILE) * 20)
+    reports = counted(y, logits, from_logits=True, groups=[HOSTILE[i % len(HOSTILE)] for i in range(len(y))])
+    files = [SourceFile(name, 10**place, name, True) for place, name in enumerate(HOSTILE)]
+    said = {
+        "files": files,
+        "options": {f"{name}{place}": name for place, name in enumerate(HOSTILE)},
+        "versions": {name: name for name in HOSTILE},
+        "command": " ".join(HOSTILE),
+        "version": HOSTILE[1],
+        "started": HOSTILE[0],
+        "convention": HOSTILE[2],
+    }
+    return page(reports, provenance(len(y), **said), "".join(HOSTILE))
 
 
 class Element:

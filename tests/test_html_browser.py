@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from browsers import Browser
-from pages import HOSTILE, counted, provenance, rows, whole_page
-from test_html import hostile_page
+from pages import HOSTILE, counted, hostile_page, provenance, rows, whole_page
 
 import fastcal as fc
 from fastcal.dumps import Roles, open_dumps

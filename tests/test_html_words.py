@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastcal.report import svg, words
@@ -12,6 +12,7 @@ from fastcal.report import svg, words
 MINUS = "\N{MINUS SIGN}"
 
 
+@settings(max_examples=30)
 @given(st.text(max_size=120), st.integers(2, 100), st.booleans())
 def test_a_name_is_one_short_line_that_can_be_seen(name, most, middle):
     found = words.shown(name, most, middle=middle)

@@ -238,7 +238,7 @@ def test_one_row_and_no_weight_are_not_sure_of_anything():
 
 def test_json_and_text():
     found = fc.compare(LABELS, A, B)
-    written = json.loads(found.to_json(), parse_constant=lambda word: pytest.fail(word))
+    written = json.loads(found.to_json(), parse_constant=pytest.fail)
     assert written["n"] == N
     assert written["better_calibrated"] == found.better_calibrated
     assert list(written["figures"]) == list(found)

@@ -402,6 +402,7 @@ def test_runs_that_are_killed_twenty_times_end_in_the_same_bits(many, tmp_path):
         assert process.exitcode == 0, out.read_text()
         assert fc.Evaluation.from_bytes(state.read_bytes()).to_bytes() == expected
         reports.add(out.read_text())
+    print("chains", chains, "kills", kills, "late", late)
     assert kills >= KILLS
     assert late >= 15
     assert len(reports) == 1
@@ -420,10 +421,9 @@ def changed(path):
 def test_signals_leave_a_checkpoint_and_say_how_to_go_on(many, tmp_path, number, code):
     folder, expected = many
     state, out = tmp_path / "state", tmp_path / "out"
-    command = ("report", folder, "--state", state, "--every", 1000, "--threads", 2, "--json", tmp_path / "json")
+    command = ("report", folder, "--state", state, "--every", 0.01, "--threads", 2, "--json", tmp_path / "json")
     process = killed_runs.start(*command, out=out)
-    killed_runs.wait_until((tmp_path / "state.lock").exists, process)
-    process.join(0.1)
+    killed_runs.wait_until(state.exists, process)
     os.kill(process.pid, number)
     process.join()
     assert process.exitcode == code

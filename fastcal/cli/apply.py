@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import json as js
-import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -26,7 +25,8 @@ def apply(
     calibrator: Annotated[Path, typer.Argument(metavar="CALIBRATOR", help="A file that `fastcal fit` wrote.")],
     dumps: options.Dumps,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="OUT", help="A file; a folder for several dumps, or a folder.")
+        Path,
+        typer.Option("--output", "-o", metavar="OUT", help="A file; without a suffix, or for several dumps, a folder."),
     ],
     name: Annotated[str, typer.Option(metavar="NAME", help="What the addition is called.")] = "probs_calibrated",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace arrays or columns of that name.")] = False,
@@ -115,7 +115,7 @@ def destinations(sources: list[Dump], given: list[Path], output: Path, name: str
     several = len(sources) > 1 or any(path.is_dir() or is_pattern(path) for path in given)
     if several and output.is_file():
         raise ValueError(f"{output} is a file; several dumps go to a folder")
-    into = several or output.is_dir() or str(output).endswith(os.sep)
+    into = several or output.is_dir() or not output.suffix
     places: list[Path] = []
     for source in sources:
         file = source_of(source)

@@ -30,7 +30,7 @@ def info(
 
         check_places(json)
         if files:
-            found = looked.files(files, Roles(logits, probs, labels, weights, groups, need_labels=False))
+            found = looked.files(files, Roles(logits, probs, labels, weights, groups))
             whole = {"files": found}
         else:
             whole = looked.environment()

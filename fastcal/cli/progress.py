@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 # Seconds that a rate is of: the last ones, as files differ.
 WINDOW = 10.0
+STEPS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}
 
 
 class RowProgress:
@@ -49,10 +50,10 @@ class RowProgress:
         (then, rows_then, share_then), (now, rows, _) = self._seen[0], self._seen[-1]
         seconds, said = now - then, [f"{rows:,} rows"]
         if seconds > 0.5:
-            said.append(f"{_short((rows - rows_then) / seconds)} rows/s")
+            said.append(_rate((rows - rows_then) / seconds, "rows"))
             if share is not None and share > share_then:
                 pace = (share - share_then) / seconds
-                said.append(f"{_short(pace * self._extent.n_bytes)}B/s")
+                said.append(_rate(pace * self._extent.n_bytes, "B"))
                 said.append(f"{_clock((1 - share) / pace)} left")
         if share is not None:
             said.insert(1, f"{share:.0%}")
@@ -64,12 +65,11 @@ class RowProgress:
         self._progress.__exit__(kind, error, traceback)
 
 
-def _short(number: float) -> str:
-    for unit in ("", "k", "M"):
-        if number < 999.5:
-            return f"{number:.3g} {unit}".rstrip() if not unit else f"{number:.3g} {unit}"
-        number /= 1000
-    return f"{number:.3g} G"
+def _rate(number: float, what: str) -> str:
+    """So many rows or bytes a second."""
+    unit = next((unit for unit in ("", "k", "M") if number < 999.5 * STEPS[unit]), "G")
+    between = " " if unit and what != "B" else ""
+    return f"{number / STEPS[unit]:.3g} {unit}{between}{what}/s"
 
 
 def _clock(seconds: float) -> str:

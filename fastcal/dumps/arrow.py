@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .batches import Batch, Dump, DumpError, Piece, after, first_line, named_roles, rows_per_batch
-from .columns import ColumnReader, arrow
+from .columns import ColumnReader, arrow, cut
 from .names import Roles
 from .stored import PIECE_BYTES
 
@@ -79,10 +79,9 @@ class ArrowFileDump(Dump):
             included = [file.schema.get_field_index(name) for name in columns.columns]
         pages = _Pages(self._path) if mapped else None
         with _damage(self.name), _opened(self._path, included, pages) as file:
-            whole = file.get_batch(number)
-            if skip < len(whole):
-                width = columns.scores.of(whole.slice(0, 1), row).nbytes
-        for batch, at in cut(whole, row, skip, width if skip < len(whole) else 1):
+            whole = columns.valid(file.get_batch(number))
+            step = rows_per_batch(columns.scores.of(whole.slice(0, 1), row).nbytes if len(whole) else 1)
+        for batch, at in cut(whole, row, skip, step):
             with _damage(self.name):
                 made = columns.batch(batch, at)
             yield made
@@ -131,10 +130,10 @@ class ArrowStreamDump(Dump):
                 reader = stack.enter_context(_opened(self._path, included, stream=True))
             columns = ColumnReader(reader.schema, self.roles, self.name)
             row = 0
-            for whole in reader:
+            for whole in map(columns.valid, reader):
                 if len(whole):
-                    width = columns.scores.of(whole.slice(0, 1), row).nbytes
-                    for batch, at in cut(whole, row, 0, width):
+                    step = rows_per_batch(columns.scores.of(whole.slice(0, 1), row).nbytes)
+                    for batch, at in cut(whole, row, 0, step):
                         yield columns.batch(batch, at)
                 row += len(whole)
 
@@ -150,13 +149,6 @@ def open_stream(stream: Any, name: str, asked: Roles) -> ArrowStreamDump:
     with _damage(name, "is no Arrow stream"):
         reader = pa.ipc.open_stream(pa.PythonFile(stream, "r"))
         return ArrowStreamDump(None, named_roles(asked, reader.schema.names, name), reader, name)
-
-
-def cut(whole: Any, row: int, skip: int, row_bytes: int) -> Generator[tuple[Any, int], None, None]:
-    """Parts of a record batch whose first row is number ``row``, after ``skip``, and the number of each one's first."""
-    step = rows_per_batch(row_bytes)
-    for start in range(skip, len(whole), step):
-        yield whole.slice(start, step), row + start
 
 
 class _Pages:

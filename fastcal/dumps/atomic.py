@@ -98,7 +98,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def new_folders(paths: Iterable[Path]) -> Iterator[None]:
-    """The folders are there within; where it ends in an error, those that were not are taken away again, while empty."""
+    """The folders are there within; after an error those that were not are taken away again, while they are empty."""
     made: list[Path] = []
     try:
         for path in paths:

@@ -1,10 +1,12 @@
-"""Columns of Arrow's record batches as arrays: rows of scores, labels, weights and slices. Copies nothing that it can
-show as it lies."""
+"""Columns of Arrow's record batches as arrays: rows of scores, labels, weights and slices.
+
+Copies nothing that it can show as it lies.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Generator
 from typing import Any
 
 import numpy as np
@@ -42,15 +44,15 @@ def score_columns(name: str, available: Collection[str], where: str) -> tuple[li
 class ScoreColumns:
     """Which columns of a schema are the scores, and the rows (n, K) or values (n,) that a record batch has of them.
 
-    ``width`` is the number of values that a row of a list column has, where it is known.
+    ``is_list``: whether they are in a list column; ``width``: how many values its rows have, where that is known.
     """
 
-    def __init__(self, name: str, schema: Any, where: str, width: int | None = None) -> None:
+    def __init__(self, name: str, schema: Any, where: str) -> None:
         self.names, self.one_a_class = score_columns(name, schema.names, where)
         self._where = where
-        self._width = width
+        self.width: int | None = None
         check_columns(self.names, schema, where)
-        self._list = not self.one_a_class and is_list(schema.field(self.names[0]).type)
+        self.is_list = not self.one_a_class and is_list(schema.field(self.names[0]).type)
         if self.one_a_class and len(self.names) > MAX_CLASSES:
             raise DumpError(
                 f"{where} has {len(self.names)} columns of scores; a row holds at most {MAX_CLASSES} values"
@@ -60,13 +62,25 @@ class ScoreColumns:
 
     def of(self, batch: Any, first_row: int = 0) -> Array:
         """The scores of a record batch, of which the first row is number ``first_row``. Raises DumpError."""
-        columns = [plain(batch.column(batch.schema.get_field_index(name))) for name in self.names]
-        if self._list:
-            return self._rows(columns[0], first_row)
-        values = [
-            numbers(column, name, self._where, first_row) for column, name in zip(columns, self.names, strict=True)
-        ]
-        return side_by_side(values) if self.one_a_class else values[0]
+        if self.one_a_class:
+            return self.some(batch, self.names, first_row)
+        (name,) = self.names
+        column = plain(batch.column(batch.schema.get_field_index(name)))
+        return self._rows(column, first_row) if self.is_list else numbers(column, name, self._where, first_row)
+
+    def some(self, batch: Any, names: list[str], first_row: int) -> Array:
+        """The scores of some classes."""
+        columns = [plain(batch.column(batch.schema.get_field_index(name))) for name in names]
+        found = [numbers(column, name, self._where, first_row) for column, name in zip(columns, names, strict=True)]
+        return side_by_side(found)
+
+    def dtype(self, schema: Any) -> np.dtype[Any]:
+        """The type that holds the scores of all classes."""
+        import pyarrow as pa
+
+        kinds = {schema.field(name).type for name in self.names}
+        floats = [np.dtype(kind.to_pandas_dtype()) for kind in kinds if pa.types.is_floating(kind)]
+        return np.result_type(*floats) if len(floats) == len(kinds) else np.dtype(np.float64)
 
     def _rows(self, column: Any, first_row: int) -> Array:
         import pyarrow as pa
@@ -83,7 +97,7 @@ class ScoreColumns:
             width = column.type.list_size
         else:
             offsets = column.offsets.to_numpy()
-            width = self._width or (int(offsets[1] - offsets[0]) if len(column) else 1)
+            width = self.width or (int(offsets[1] - offsets[0]) if len(column) else 1)
             other = np.flatnonzero(offsets[1:] - offsets[:-1] != width)
             if other.size:
                 row = int(other[0])
@@ -98,16 +112,22 @@ class ScoreColumns:
 class ColumnReader:
     """Batches of the columns that play a part in record batches of a schema. Raises DumpError where there are none."""
 
-    def __init__(self, schema: Any, roles: Roles, where: str, width: int | None = None) -> None:
-        self.scores = ScoreColumns(roles.scores, schema, where, width)
-        others = [name for name in (roles.labels, roles.weights, roles.groups) if name is not None]
-        check_columns(others, schema, where)
-        self.columns = list(dict.fromkeys([*self.scores.names, *others]))
+    def __init__(self, schema: Any, roles: Roles, where: str) -> None:
+        self.scores = ScoreColumns(roles.scores, schema, where)
+        self.others = list(dict.fromkeys(roles.named[1:]))
+        check_columns(self.others, schema, where)
+        self.columns = list(dict.fromkeys([*self.scores.names, *self.others]))
         self._roles = roles
         self._where = where
 
-    def batch(self, batch: Any, first_row: int) -> Batch:
-        """The rows of a record batch, of which the first is number ``first_row``."""
+    def valid(self, batch: Any) -> Any:
+        """The columns that are needed, held against their description: pyarrow believes a message's offsets."""
+        needed = batch.select(self.columns)
+        needed.validate(full=True)
+        return needed
+
+    def batch(self, batch: Any, first_row: int, scores: Array | None = None) -> Batch:
+        """The rows of a record batch, of which the first is number ``first_row``; ``scores`` if they are known."""
         roles, where = self._roles, self._where
 
         def column(name: str) -> Any:
@@ -115,13 +135,19 @@ class ColumnReader:
 
         return batch_of(
             None if roles.labels is None else labels(column(roles.labels), roles.labels, where, first_row),
-            self.scores.of(batch, first_row),
+            self.scores.of(batch, first_row) if scores is None else scores,
             None if roles.weights is None else numbers(column(roles.weights), roles.weights, where, first_row),
             None if roles.groups is None else slices(column(roles.groups), roles.groups, where, first_row),
             roles,
             where,
             first_row,
         )
+
+
+def cut(whole: Any, row: int, skip: int, step: int) -> Generator[tuple[Any, int], None, None]:
+    """Parts of a record batch whose first row is number ``row``, after ``skip``, and the number of each one's first."""
+    for start in range(skip, len(whole), step):
+        yield whole.slice(start, step), row + start
 
 
 def check_columns(names: Collection[str], schema: Any, where: str) -> None:

@@ -62,6 +62,9 @@ class JsonDump(TextDump):
         self._is_list = self._width is not None and not self._one_a_class
         if self._is_list:
             self._kinds[self._scores[0]] = first[0]
+        for keys in self._kinds.keys() - {self._labels, self._groups}:
+            if isinstance(self._kinds[keys], bool):
+                self._kinds[keys] = math.nan  # true is no score and no weight
 
     def _rows(self, lines: Lines) -> Generator[Batch, None, None]:
         first_row = 0
@@ -82,7 +85,7 @@ class JsonDump(TextDump):
                 return None
             scores = [self._numbers(_column(table, keys)) for keys in self._scores]
             labels = None if self._labels is None else self._label_column(_column(table, self._labels))
-            weights = None if self._weights is None else self._numbers(_column(table, self._weights))
+            weights = None if self._weights is None else self._numbers(_column(table, self._weights), missing=False)
             groups = None if self._groups is None else _group_column(_column(table, self._groups))
         except (pa.ArrowException, ValueError, KeyError, TypeError, AttributeError):
             return None  # AttributeError: a column that is asked to lie within another
@@ -108,12 +111,14 @@ class JsonDump(TextDump):
                     return None
                 self._part = min(4 * self._part, block.stop - block.start)
 
-    def _numbers(self, column: Any) -> Array:
+    def _numbers(self, column: Any, *, missing: bool = True) -> Array:
         """A column of numbers, or of lists of them; raises ValueError for what the line that it stands in decides."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
         column = _one_chunk(column)
+        if column.null_count and not missing:
+            raise ValueError
         is_list = pa.types.is_list(column.type)
         if is_list:
             if column.null_count or (np.diff(column.offsets.to_numpy()) != self._width).any():

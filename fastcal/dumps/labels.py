@@ -134,4 +134,4 @@ def _text(value: Any) -> str:
 def _shown(value: Any) -> str:
     if not isinstance(value, str):
         return str(value)
-    return repr(value) if len(value) <= MOST_SHOWN else repr(value[:MOST_SHOWN]) + "..."
+    return repr(str(value)) if len(value) <= MOST_SHOWN else repr(str(value[:MOST_SHOWN])) + "..."

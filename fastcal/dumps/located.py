@@ -13,7 +13,8 @@ from .batches import Dump, DumpError
 class LocatedReader:
     """Batches (scores, y) or (scores, y, weights) of dumps, read anew each time.
 
-    ``on_rows`` is told of the rows of each. Raises DumpError for dumps of logits and of probabilities together, and for standard input, which is read once.
+    ``on_rows`` is told of the rows of each. Raises DumpError for dumps of logits and of probabilities together, and for
+    standard input, which is read once.
     """
 
     def __init__(self, dumps: list[Dump], on_rows: OnRows | None = None) -> None:

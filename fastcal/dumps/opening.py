@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from . import formats
-from .batches import Dump, DumpError
+from .batches import Dump, DumpError, shown
 from .names import Roles, listed
 
 SAMPLE = Path(__file__).parent / "samples" / "digits.npz"
@@ -44,8 +44,10 @@ def open_dumps(paths: Iterable[Path], asked: Roles) -> list[Dump]:
         from .npy import open_arrays
 
         found += [(min(arrays[path] for path in dump.files), dump) for dump in open_arrays(arrays, asked)]
-    dumps = [dump for _, dump in sorted(found, key=lambda one: one[0])]
-    return _as_wide(dumps)
+    dumps = _as_wide([dump for _, dump in sorted(found, key=lambda one: one[0])])
+    for dump in dumps:
+        dump.name = shown(dump.name)
+    return dumps
 
 
 def check_readable(path: Path, *, expected: tuple[str, ...]) -> str:

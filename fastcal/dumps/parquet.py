@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..arrays import MAX_CLASSES, Array
+from ..arrays import Array
+from .aside import MANY, is_wide, put_aside
 from .batches import Batch, Dump, DumpError, Piece, first_line, named_roles, rows_per_batch
-from .columns import ColumnReader, ScoreColumns, arrow, is_list
+from .columns import ColumnReader, ScoreColumns, arrow, cut, is_list
 from .names import Roles
 from .stored import PIECE_BYTES
 
@@ -51,13 +52,14 @@ class ParquetDump(Dump):
         self.files = (path,)
         self.roles = roles
         self._path = path
+        self._width: int | None = None
 
     def pieces(self) -> list[Piece]:
         """See :meth:`Dump.pieces`: row groups, small ones together."""
         with _opened(self._path) as file:
             scores = ScoreColumns(self.roles.scores, file.schema_arrow, self.name)
             sizes = _group_sizes(file)
-            step = rows_per_batch(self._row_bytes(file, scores), PIECE_BYTES)
+        step = rows_per_batch(self._row_bytes(scores), PIECE_BYTES)
         pieces, start, first_row, n = [], 0, 0, 0
         for stop, size in enumerate(sizes, 1):
             n += size
@@ -69,8 +71,8 @@ class ParquetDump(Dump):
     def read(self, piece: Piece, skip: int = 0) -> Generator[Batch, None, None]:
         """See :meth:`Dump.read`."""
         with _opened(self._path) as file, self._damage():
-            reader = ColumnReader(file.schema_arrow, self.roles, self.name, _width(file, self.roles.scores))
-            row_bytes = self._row_bytes(file, reader.scores)
+            reader = ColumnReader(file.schema_arrow, self.roles, self.name)
+            dtype = reader.scores.dtype(file.schema_arrow) if reader.scores.one_a_class else None
             sizes = _group_sizes(file)
         start, row = piece.start, piece.first_row
         while start < piece.stop and skip >= sizes[start]:
@@ -78,13 +80,43 @@ class ParquetDump(Dump):
             row += sizes[start]
             start += 1
         groups = range(start, piece.stop)
-        for batch in self._record_batches(reader.columns, groups, rows_per_batch(row_bytes)):
-            n = len(batch)
-            if skip < n:
+        row_bytes = self._row_bytes(reader.scores)
+        n_columns = len(reader.scores.names)
+        if any(is_wide(sizes[group], n_columns) for group in groups):
+            for group in groups:
+                yield from self._apart(reader, group, sizes[group], dtype, row, skip)
+                row, skip = row + sizes[group], 0
+            return
+        step = rows_per_batch(row_bytes)
+        at_once = max([step, *(sizes[group] for group in groups)]) if n_columns >= MANY else step
+        for batch in self._record_batches(reader.columns, groups, at_once):
+            for part, place in cut(batch, row, skip, step):
                 with self._damage():
-                    made = reader.batch(batch.slice(skip) if skip else batch, row + skip)
+                    made = reader.batch(part, place)
                 yield made
-            skip, row = max(skip - n, 0), row + n
+            skip, row = max(skip - len(batch), 0), row + len(batch)
+
+    def _apart(
+        self, reader: ColumnReader, group: int, n_rows: int, dtype: Any, row: int, skip: int
+    ) -> Generator[Batch, None, None]:
+        """The rows of a row group of many columns, of which the first is number ``row``, after ``skip``."""
+
+        def read(columns: list[str], n: int) -> Generator[Any, None, None]:
+            return self._record_batches(columns, [group], n)
+
+        def values(batch: Any, names: list[str], place: int) -> Array:
+            with self._damage():
+                return reader.scores.some(batch, names, row + place)
+
+        names = reader.scores.names
+        with put_aside(read, values, names, n_rows, dtype, self.name) as aside:
+            step, first = rows_per_batch(len(names) * dtype.itemsize), row
+            for batch in read(reader.others or names[:1], 1 << 20):
+                for part, place in cut(batch, row, skip, step):
+                    with self._damage():
+                        made = reader.batch(part, place, aside.rows(place - first, len(part)))
+                    yield made
+                skip, row = max(skip - len(batch), 0), row + len(batch)
 
     @property
     def n_rows(self) -> int:
@@ -95,9 +127,9 @@ class ParquetDump(Dump):
     def scores(self, n_bytes: int) -> Generator[Array, None, None]:
         """The scores alone, about so many bytes at a time."""
         with _opened(self._path) as file, self._damage():
-            columns = ScoreColumns(self.roles.scores, file.schema_arrow, self.name, _width(file, self.roles.scores))
-            rows = rows_per_batch(self._row_bytes(file, columns), n_bytes)
+            columns = ScoreColumns(self.roles.scores, file.schema_arrow, self.name)
             groups = range(file.metadata.num_row_groups)
+        rows = rows_per_batch(self._row_bytes(columns), n_bytes)
         row = 0
         for batch in self._record_batches(columns.names, groups, rows):
             with self._damage():
@@ -115,9 +147,23 @@ class ParquetDump(Dump):
                     return
                 yield batch
 
-    def _row_bytes(self, file: Any, scores: ScoreColumns) -> int:
-        """About how many bytes of scores a row takes."""
-        return 8 * (len(scores.names) if scores.one_a_class else _width(file, scores.names[0]) or 1)
+    def _row_bytes(self, scores: ScoreColumns) -> int:
+        """About how many bytes of scores a row takes: of a list column that is read off the first row.
+
+        The footer says it, too, but pyarrow ends the process where that is damaged (``parquet::ParquetException``).
+        """
+        if not scores.is_list:
+            return 8 * len(scores.names)
+        if self._width is None:
+            with _opened(self._path) as file, self._damage():
+                sizes = _group_sizes(file)
+                first = [group for group, size in enumerate(sizes) if size][:1]
+            with closing(self._record_batches(scores.names, first, 1)) as batches:
+                found = next(batches, None)
+            with self._damage():
+                self._width = 1 if found is None else scores.of(found).shape[1]
+        scores.width = self._width
+        return 8 * self._width
 
     @contextmanager
     def _damage(self) -> Generator[None, None, None]:
@@ -165,19 +211,3 @@ def _description(path: Path, size: int, _modified: int) -> Any:
 def _group_sizes(file: Any) -> list[int]:
     """Rows of each row group."""
     return [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
-
-
-def _width(file: Any, name: str) -> int | None:
-    """How many values a row of a list column holds, by the first row group's description; None where rows differ."""
-    metadata = file.metadata
-    leaf = next((i for i in range(metadata.num_columns) if _top(metadata.schema.column(i).path) == name), None)
-    for group in range(metadata.num_row_groups if leaf is not None else 0):
-        rows = metadata.row_group(group)
-        if rows.num_rows > 0:
-            width, left_over = divmod(rows.column(leaf).num_values, rows.num_rows)
-            return width if not left_over and 0 < width <= MAX_CLASSES else None
-    return None
-
-
-def _top(path: str) -> str:
-    return path.split(".", maxsplit=1)[0]

@@ -162,7 +162,7 @@ class _Run:
         self.on_rows, self.on_state = on_rows, on_state
         self.template = looks.empty(n_threads=1)
         self.under_way: dict[Any, list[Task]] = {}
-        self.completed = library("distributed").as_completed()
+        self.completed = library("distributed").as_completed(loop=client.loop)
         self.seconds: float | None = None  # that a task takes
         self.stopped: Stopped | None = None
         self.version = _version()

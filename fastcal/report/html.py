@@ -100,7 +100,8 @@ def page(reports: Mapping[str, EvaluationReport], provenance: Provenance, title:
         overlay=_overlay(reports, scores, rule),
         histograms=_histograms(reports.get("histograms"), scores),
         selective=_selective(reports.get("selective")),
-        classes=_classes(report, rule),
+        # of binary scores the class is the one that all is about
+        classes=None if scores.binary else _classes(report, rule),
         groups=_groups(report, scores, rule),
         rule=rule,
         files=of_files(provenance.files),
@@ -125,7 +126,7 @@ def _reliability(report: EvaluationReport, scores: Scores, rule: Rule) -> dict[s
     caption = f"Bins of {scores.axes[0]}."
     return {
         "drawing": drawing,
-        "table": tables.of_curve(curve, caption, scores.axes[1], rule.bounds),
+        "table": tables.of_curve(curve, caption, scores.axes, rule.bounds),
         "why": why(report),
     }
 
@@ -143,7 +144,7 @@ def _overlay(reports: Mapping[str, EvaluationReport], scores: Scores, rule: Rule
     return {
         "drawing": figures.overlay("overlay", *curves, scores.axes) if drawn else None,
         "table": compared(before, after),
-        "bins": tables.of_curve(curves[1], "Bins after calibration.", scores.axes[1], rule.bounds),
+        "bins": tables.of_curve(curves[1], "Bins after calibration.", scores.axes, rule.bounds),
         "why": why(after) if not _is_seen(curves[1]) else why(before),
     }
 
@@ -208,7 +209,14 @@ def _classes(report: EvaluationReport, rule: Rule) -> Multiples | str | None:
     table = tables.of_classes(classes, order, weighted=weighted, bins=classes.bins)
     ordered = "by their ECE against the rest"
     return _multiples(
-        chosen, len(classes), lambda k: classes.curve(k, edges), rule, ordered, table, ("class", "share of the class")
+        chosen,
+        len(classes),
+        lambda k: classes.curve(k, edges),
+        rule,
+        ordered,
+        table,
+        "class",
+        ("probability", "share of the class"),
     )
 
 
@@ -224,14 +232,12 @@ def _groups(report: EvaluationReport, scores: Scores, rule: Rule) -> Multiples |
     order = [place[id(one["label"])] for one in worst]
     edges = report.reliability.edges
     chosen = [
-        (words.shown(groups.labels[g], 32), f"ECE {words.figure(float(groups['ece'][g]))}, {_rows(groups, g)}", g)
+        (words.shown(groups.labels[g], 32), f"ECE {words.figure(float(groups['ece'][g]))} in {_rows(groups, g)}", g)
         for g in order[:SMALL]
     ]
-    table = tables.of_groups(groups, order, [one["lower_bound"] for one in worst])
+    table = tables.of_groups(groups, order, [one["lower_bound"] for one in worst], scores.axes[0])
     ordered = "by what their RMSCE is not below, at 95 % for all groups at once"
-    return _multiples(
-        chosen, len(groups), lambda g: groups.curve(g, edges), rule, ordered, table, ("group", scores.axes[1])
-    )
+    return _multiples(chosen, len(groups), lambda g: groups.curve(g, edges), rule, ordered, table, "group", scores.axes)
 
 
 def _rows(groups: Any, g: int) -> str:
@@ -245,15 +251,15 @@ def _multiples(
     rule: Rule,
     order: str,
     all_: tables.Table,
-    names: tuple[str, str],
+    kind: str,
+    axes: tuple[str, str],
 ) -> Multiples:
-    kind, outcome = names
     drawings = []
-    bins = tables.Table(f"Bins of each {kind} shown.", (kind, "bin", "rows", "mean confidence", outcome, "interval"))
+    bins = tables.Table(f"Bins of each {kind} shown.", (kind, "bin", "rows", f"mean {axes[0]}", axes[1], "interval"))
     for number, (name, said, at) in enumerate(chosen):
         curve = curve_of(at)
-        drawings.append((name, said, figures.small(f"{kind}-{number}", curve, f"Reliability of {name}", outcome)))
-        for row in tables.of_curve(curve, "", outcome, rule.bounds).rows:
+        drawings.append((name, said, figures.small(f"{kind}-{number}", curve, f"Reliability of {name}", axes)))
+        for row in tables.of_curve(curve, "", axes, rule.bounds).rows:
             if row[2].key:  # empty bins of twelve curves say nothing
                 bins.rows.append([tables.Cell(name), *row[:5]])
     return Multiples(order, n, drawings, bins, all_)

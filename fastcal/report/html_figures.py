@@ -42,14 +42,14 @@ class Bins:
         start = np.clip(self.confidence - width / 2, self.left, self.right - width)
         return start, start + width
 
-    def said(self, outcome: str) -> str:
+    def said(self, axes: tuple[str, str]) -> str:
         """The bin of the widest gap, in words."""
         if not self.places:
             return "No bin holds a row of any weight."
         worst = int(np.argmax(np.abs(self.accuracy - self.confidence)))
         return (
             f"{words.plural(len(self.places), 'bin holds', 'bins hold')} rows. The widest gap is that of a mean "
-            f"confidence of {self.confidence[worst]:.3f} and {_article(outcome)} of {self.accuracy[worst]:.3f}, over "
+            f"{axes[0]} of {self.confidence[worst]:.3f} and {_article(axes[1])} of {self.accuracy[worst]:.3f}, over "
             f"{words.plural(int(self.count[worst]), 'row')}."
         )
 
@@ -62,11 +62,12 @@ def reliability(name: str, curve: ReliabilityCurve, axes: tuple[str, str]) -> Dr
     """Accuracy against confidence with intervals, gaps and band; below, how many rows each bin holds."""
     bins = Bins(curve)
     frame = Frame(40, 46, 308, 308)
-    said = f"Reliability diagram: {axes[1]} against {axes[0]}. {bins.said(axes[1])}"
+    said = f"Reliability diagram: {axes[1]} against {axes[0]}. {bins.said(axes)}"
     drawing = Drawing(name, WIDTH, 500, "Reliability diagram", said)
     shapes = [("band", "box", "if calibrated"), ("gap", "box", "gap"), ("mark", "dot", "observed, 95 %")]
     drawing.key(0, 14, shapes)
-    _marks(drawing, frame, bins, full=True)
+    few = len(bins.places) <= 2 * MOST_COUNTS
+    _marks(drawing, frame, bins, full=True, gaps=few, radius=3.5 if few else 1.75)
     drawing.axis_y(frame, FIFTHS, axes[1])
     drawing.axis_x(frame, [(at, "") for at, _ in FIFTHS])
     below = Frame(40, 382, 308, 74)
@@ -75,19 +76,28 @@ def reliability(name: str, curve: ReliabilityCurve, axes: tuple[str, str]) -> Dr
     return drawing
 
 
-def _marks(drawing: Drawing, frame: Frame, bins: Bins, *, full: bool, radius: float = 3.5, pen: str = "mark") -> None:
+def _marks(
+    drawing: Drawing,
+    frame: Frame,
+    bins: Bins,
+    *,
+    full: bool,
+    gaps: bool = False,
+    radius: float = 3.5,
+    pen: str = "mark",
+) -> None:
     if full:
         start, stop = bins.around(1.0)
         bands = np.flatnonzero(np.isfinite(bins.band[0]) & np.isfinite(bins.band[1]))
         drawing.add("band", *(frame.bar(start[b], stop[b], bins.band[0][b], bins.band[1][b]) for b in bands))
+    if gaps:
         start, stop = bins.around(PART)
         ends = zip(start, stop, bins.confidence, bins.accuracy, strict=True)
         drawing.add("gap", *(frame.bar(a, b, low, high) for a, b, low, high in ends))
     drawing.add("even", frame.line([(0, 0), (1, 1)]))
     whiskers = zip(bins.confidence, bins.lower, bins.upper, strict=True)
     drawing.add(f"{pen} whisker", *(frame.line([(x, low), (x, high)]) for x, low, high in whiskers))
-    small = radius if len(bins.places) <= 2 * MOST_COUNTS else radius / 2
-    drawing.add(pen, *(frame.dot(x, y, small) for x, y in zip(bins.confidence, bins.accuracy, strict=True)))
+    drawing.add(pen, *(frame.dot(x, y, radius) for x, y in zip(bins.confidence, bins.accuracy, strict=True)))
     drawing.add("axis", frame.outline())
 
 
@@ -109,12 +119,13 @@ def _rows(drawing: Drawing, frame: Frame, bins: Bins, n_bins: int) -> None:
     drawing.label(0, frame.top + 2, "rows", "name")
 
 
-def small(name: str, curve: ReliabilityCurve, title: str, outcome: str) -> Drawing:
+def small(name: str, curve: ReliabilityCurve, title: str, axes: tuple[str, str]) -> Drawing:
     """The diagram of one class or slice, to stand beside others."""
     bins = Bins(curve)
     frame = Frame(18, 6, 136, 136)
-    drawing = Drawing(name, 160, 162, title, bins.said(outcome))
-    _marks(drawing, frame, bins, full=True, radius=2.5)
+    drawing = Drawing(name, 160, 162, title, bins.said(axes))
+    few = len(bins.places) <= MOST_COUNTS
+    _marks(drawing, frame, bins, full=True, gaps=few, radius=2.5 if few else 1.5)
     drawing.axis_x(frame, ENDS)
     drawing.axis_y(frame, ENDS)
     return drawing
@@ -124,11 +135,12 @@ def overlay(name: str, before: ReliabilityCurve, after: ReliabilityCurve, axes: 
     """Two curves in one diagram: rings before, dots after."""
     seen = Bins(before), Bins(after)
     frame = Frame(40, 46, 308, 308)
-    said = f"Reliability before and after calibration. Before: {seen[0].said(axes[1])} After: {seen[1].said(axes[1])}"
+    said = f"Reliability before and after calibration. Before: {seen[0].said(axes)} After: {seen[1].said(axes)}"
     drawing = Drawing(name, WIDTH, 398, "Reliability before and after", said)
     drawing.key(0, 14, [("ring", "dot", "before"), ("mark", "dot", "after")])
     for bins, pen in zip(seen, ("ring", "mark"), strict=True):
-        drawing.add(f"{pen} link", frame.line(list(zip(bins.confidence, bins.accuracy, strict=True))))
+        if len(bins.places) <= MOST_COUNTS:  # many bins hold few rows each, and lines between them say nothing
+            drawing.add(f"{pen} link", frame.line(list(zip(bins.confidence, bins.accuracy, strict=True))))
         _marks(drawing, frame, bins, full=False, pen=pen)
     drawing.axis_y(frame, FIFTHS, axes[1])
     drawing.axis_x(frame, FIFTHS, axes[0])

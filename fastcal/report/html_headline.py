@@ -35,7 +35,9 @@ class Scores:
     @property
     def axes(self) -> tuple[str, str]:
         """What is compared with what in a reliability diagram."""
-        return ("P(y = 1)", "frequency of class 1") if self.binary else ("confidence", "accuracy")
+        return (
+            (f"P(y{words.SPACE}={words.SPACE}1)", "frequency of class 1") if self.binary else ("confidence", "accuracy")
+        )
 
     def said(self) -> str:
         """Rows of 10 classes, given as logits."""

@@ -58,9 +58,9 @@ def number(value: float, write: Callable[[float], str] = words.figure) -> Cell:
     return Cell(write(value), key)
 
 
-def of_curve(curve: ReliabilityCurve, caption: str, outcome: str, bounds: Callable[[int], str]) -> Table:
+def of_curve(curve: ReliabilityCurve, caption: str, axes: tuple[str, str], bounds: Callable[[int], str]) -> Table:
     """Bins of a reliability curve, of very many those that hold most rows."""
-    headings = ("bin", "rows", "mean confidence", outcome, "interval", "if calibrated")
+    headings = ("bin", "rows", f"mean {axes[0]}", axes[1], "interval", "if calibrated")
     counts = np.asarray(curve.count)
     chosen = np.sort(np.argsort(-counts, kind="stable")[:MOST_BINS])
     table = Table(caption, headings)
@@ -109,16 +109,16 @@ def of_classes(classes: ClassReport, order: Sequence[int], *, weighted: bool, bi
     return table
 
 
-def of_groups(groups: GroupReport, order: Sequence[int], bound: Sequence[float]) -> Table:
-    """Figures by slice, in an order; ``bound`` is that of the RMSCE of each slice in it."""
+def of_groups(groups: GroupReport, order: Sequence[int], bound: Sequence[float], axis: str) -> Table:
+    """Figures by slice, in an order; ``bound`` is that of the RMSCE of each slice in it, ``axis`` what is averaged."""
     headings = (
         "group",
         "rows",
         "accuracy",
-        "mean confidence",
+        f"mean {axis}",
         "ECE",
         "RMSCE, debiased",
-        "at least",
+        "RMSCE at least",
         "NLL",
         "Brier score",
     )

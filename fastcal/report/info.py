@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from ..dumps.batches import shown
@@ -26,7 +25,7 @@ def show_environment(found: Mapping[str, Any]) -> None:
     kept = found["kernels"]
     where = kept["folder"] or "nowhere: FASTCAL_CACHE is off, or no folder can be written"
     flat["compiled kernels"] = f"{where} ({kept['files']:,} files, {size(kept['bytes'])})"
-    Console(highlight=False, soft_wrap=True).print(_table(flat))
+    Console(highlight=False, soft_wrap=True).print(_listed(flat))
 
 
 def show_files(found: Sequence[Mapping[str, Any]]) -> None:
@@ -39,16 +38,13 @@ def show_files(found: Sequence[Mapping[str, Any]]) -> None:
         rest = {name: value for name, value in one.items() if name != "file"}
         if one.get("files") == [one["file"]]:
             del rest["files"]
-        console.print(_table(rest))
+        console.print(_listed(rest))
 
 
-def _table(found: Mapping[str, Any]) -> Table:
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in _lines(found, ""):
-        table.add_row(Text(shown(name)), Text(shown(value)))
-    return table
+def _listed(found: Mapping[str, Any]) -> Text:
+    lines = _lines(found, "")
+    width = max(len(name) for name, _ in lines)
+    return Text("\n".join(f"{shown(name):{width}}  {shown(value)}" for name, value in lines))
 
 
 def _lines(found: Mapping[str, Any], before: str) -> list[tuple[str, str]]:

@@ -11,8 +11,6 @@ from rich.text import Text
 from ..accumulators.paired_report import HEADLINE, Comparison
 from ..dumps.batches import shown
 
-WORDS = {"A": "A is better", "B": "B is better", "not sure": "not sure", "no interval": "no interval"}
-
 
 def show(comparison: Comparison, a: str, b: str) -> None:
     """Print a comparison of the models named ``a`` and ``b`` on standard output."""
@@ -43,14 +41,14 @@ def headline(comparison: Comparison) -> str:
 
 def table(comparison: Comparison) -> Table:
     """A line for each figure."""
-    found = Table(box=None, pad_edge=False)
+    found = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     found.add_column("", no_wrap=True)
     for heading in ("A", "B", "A - B", "low", "high"):
-        found.add_column(heading, justify="right")
-    found.add_column("")
+        found.add_column(heading, justify="right", no_wrap=True)
+    found.add_column("better", no_wrap=True)
     for one in comparison.differences:
         ends = ("", "") if one.interval is None else (f"{one.interval[0]:+.6f}", f"{one.interval[1]:+.6f}")
         numbers = f"{one.a:.6f}", f"{one.b:.6f}", f"{one.difference:+.6f}"
-        said = Text(WORDS[one.better], style="dim")
-        found.add_row(Text(one.name, style="bold"), *numbers, *ends, said)
+        better = "" if one.better == "no interval" else one.better
+        found.add_row(Text(one.name, style="bold"), *numbers, *ends, better)
     return found

@@ -8,7 +8,8 @@ import os
 import platform
 import stat
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,17 @@ def files(paths: Iterable[Path], asked: Roles) -> list[dict[str, Any]]:
             found.append(_calibrator(path))
         else:
             others.append(path)
-    return found + [_dump(dump) for dump in (open_dumps(others, asked) if others else [])]
+    return found + [_dump(dump) for dump in (_opened(others, asked) if others else [])]
+
+
+def _opened(paths: list[Path], asked: Roles) -> list[Dump]:
+    """Dumps, of which some may have no labels by name."""
+    try:
+        return open_dumps(paths, asked)
+    except DumpError as error:
+        with suppress(DumpError):
+            return open_dumps(paths, replace(asked, need_labels=False))
+        raise error
 
 
 def _format(path: Path) -> str | None:
@@ -155,7 +166,8 @@ def _state(path: Path) -> dict[str, Any]:
     except (ValueError, TypeError) as error:
         raise DumpError(f"{path}: {error}") from error
     settings = {name: value for name, value in header["settings"].items() if name != "headers"}
-    found = {"file": str(path), "kind": "state", "class": kind, "bytes": len(data), "settings": settings}
+    found: dict[str, Any] = {"file": str(path), "kind": "state", "class": kind, "bytes": len(data)}
+    found["settings"] = settings
     if state is not None:
         report = state.compute()
         found |= {name: report[name] for name in ("n", "n_nan", "n_classes")}

@@ -1,0 +1,221 @@
+"""`fastcal info`: what is installed, and what files hold; `fastcal warmup`: what is compiled before it is needed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import command, fails
+from conftest import JIT
+
+import fastcal as fc
+from fastcal.dumps.opening import SAMPLE
+from fastcal.runs import info, warming
+
+pytest.importorskip("typer", reason="the command line needs the cli extra")
+pytest.importorskip("rich", reason="the command line needs the cli extra")
+
+P, Y = np.array([0.2, 0.7, 0.9, 0.4]), np.array([0, 1, 1, 0])
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    np.savez(tmp_path / "a.npz", probs=np.stack([1 - P, P], axis=1).astype("f4"), labels=Y, w=np.ones(4), extra=P)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def told(capsys, *arguments):
+    done = command(capsys, "info", *arguments, "--json", "-")
+    assert (done.code, done.err) == (0, "")
+    return json.loads(done.out)
+
+
+def test_versions_extras_and_kernels(capsys):
+    found = told(capsys)
+    assert found["fastcal"] == fc.__version__
+    for name in ("numpy", "numba", "scipy", "llvmlite"):
+        assert found[name] == importlib.metadata.version(name)
+    assert found["extras"]["cli"]["typer"] == importlib.metadata.version("typer")
+    assert found["threads"] >= 1
+    assert found["memory_bytes"] > 1 << 28
+    if JIT:
+        kept = found["kernels"]
+        assert Path(kept["folder"]).is_dir() == (kept["files"] > 0)
+    printed = command(capsys, "info").out
+    for word in (fc.__version__, "compiled kernels", "threads", "extra cli", "vector instructions"):
+        assert word in printed
+
+
+def test_extras_are_those_of_the_project():
+    path = Path(fc.__file__).parent.parent / "pyproject.toml"
+    extras = tomllib.loads(path.read_text())["project"]["optional-dependencies"]
+    for extra, names in info.EXTRAS.items():
+        wanted = {re.match(r"[\w-]+", one)[0] for one in extras[extra]}
+        assert wanted == ({"dask"} if extra == "dask" else set(names))  # dask[distributed] is two
+
+
+def test_an_extra_that_is_missing_is_told_how_to_install(capsys, monkeypatch):
+    monkeypatch.setitem(info.EXTRAS, "io", ("surely-not-installed",))
+    assert told(capsys)["extras_missing"] == [
+        name for name, needed in info.EXTRAS.items() if any(info._version(one) is None for one in needed)
+    ]
+    assert 'not installed: pip install "fastcal[io]"' in command(capsys, "info").out
+
+
+def test_what_a_dump_holds(folder, capsys):
+    (found,) = told(capsys, "a.npz", "--weights", "w")["files"]
+    arrays = found.pop("arrays")
+    assert found == {
+        "file": "a.npz",
+        "kind": "dump",
+        "format": "npz",
+        "bytes": (folder / "a.npz").stat().st_size,
+        "files": ["a.npz"],
+        "pieces": found["pieces"],
+        "n": 4,
+        "scores_are": "probabilities",
+        "n_classes": 2,
+    }
+    assert arrays == {
+        "labels": {"array": "labels", "row_shape": [], "dtype": "int64"},
+        "probs": {"array": "probs", "row_shape": [2], "dtype": "float32"},
+        "weights": {"array": "w", "row_shape": [], "dtype": "float64"},
+    }
+    printed = command(capsys, "info", "a.npz").out
+    for words in ("a.npz", "probs: 2 a row, float32", "labels: one a row, int64", "scores are"):
+        assert words in printed
+
+
+def test_a_dump_without_labels_is_told_of(folder, capsys):
+    np.savez("scores.npz", logits=np.zeros((5, 3)))
+    (found,) = told(capsys, "scores.npz")["files"]
+    assert (found["n_classes"], list(found["arrays"])) == (3, ["logits"])
+
+
+def test_what_a_state_holds(folder, capsys):
+    state = fc.Evaluation(groups=True, n_bins=7).update(Y, P, groups=["a", "b", "a", "b"])
+    (folder / "run.state").write_bytes(state.to_bytes())
+    (folder / "other.state").write_bytes(fc.ScoreAccumulator().update(Y, P).to_bytes())
+    found, other = told(capsys, "run.state", "other.state")["files"]
+    assert (found["kind"], found["class"], found["n"], found["n_classes"]) == ("state", "Evaluation", 4, 2)
+    assert (found["settings"]["n_bins"], found["settings"]["groups"]) == (7, True)
+    assert (other["class"], "n" in other) == ("ScoreAccumulator", False)
+    assert "settings: n bins" in command(capsys, "info", "run.state").out
+
+
+def test_the_run_of_a_checkpoint(folder, capsys):
+    done = command(capsys, "report", "a.npz", "--state", "run.state")
+    assert done.code == 0, done.err
+    (found,) = told(capsys, "run.state")["files"]
+    assert found["run"]["complete"] is True
+    assert [Path(path).name for path in found["run"]["inputs"]] == ["a.npz"]
+    assert found["n"] == 4
+
+
+def test_what_a_calibrator_holds(folder, capsys):
+    fitted = fc.TemperatureScaling().fit([[2.0, 0.0], [0.0, 1.0], [1.0, 0.0]], [0, 1, 1])
+    fitted.save("t.json")
+    (found,) = told(capsys, "t.json")["files"]
+    assert (found["kind"], found["class"]) == ("calibrator", "TemperatureScaling")
+    assert found["fitted"]["temperature_"] == fitted.temperature_
+    assert found["fitted"]["n_rows_"] == 3
+    vector = fc.VectorScaling().fit(np.random.default_rng(0).normal(size=(50, 3)), np.arange(50) % 3)
+    vector.save("v.json")
+    (found,) = told(capsys, "v.json")["files"]
+    assert found["fitted"]["weight_"] == "float64 (3,)"
+    assert "TemperatureScaling" in command(capsys, "info", "t.json").out
+
+
+def test_damaged_and_foreign_files_are_one_line(folder, capsys):
+    state = fc.Evaluation().update(Y, P).to_bytes()
+    (folder / "cut.state").write_bytes(state[:-9])
+    (folder / "text.txt").write_text("hello")
+    (folder / "t.json").write_bytes(b'{"format": "fastcal-calibrator"}\n')
+    fails(command(capsys, "info", "cut.state"), "cut.state: not a fastcal state: damaged")
+    fails(command(capsys, "info", "text.txt"), "text.txt")
+    fails(command(capsys, "info", "t.json"), "t.json is not a fastcal calibrator")
+    fails(command(capsys, "info", "nowhere.npz"), "nowhere.npz does not exist")
+    fails(command(capsys, "info", "--json", "no/such/x"), "no/such/x cannot be written")
+
+
+def test_hostile_names_do_not_reach_the_terminal(folder, capsys):
+    name = "\x1b[31m[bold]red[/bold]\u202e.npz"
+    (folder / name).write_bytes((folder / "a.npz").read_bytes())
+    printed = command(capsys, "info", name).out
+    assert "\x1b" not in printed
+    assert "\u202e" not in printed
+    assert "\\x1b[31m[bold]red[/bold]\\u202e.npz" in printed
+
+
+# warmup
+
+AFTER = """
+import sys
+from fastcal import kernels
+from fastcal.cli.app import run
+def compiled():
+    modules = [module for name, module in sys.modules.items() if name.startswith("fastcal.kernels.")]
+    found = [(m.__name__, n, f) for m in modules for n, f in vars(m).items() if hasattr(f, "signatures")]
+    return {(module, name, str(one)) for module, name, f in found for one in f.signatures}
+run(["warmup", "--plain", "--dtype", "float32", "--classes", "10", "--logits", "--json", "-"])
+before = compiled()
+run(["report", "--sample", "--json", sys.argv[1]])
+print("NEW", sorted(compiled() - before))
+run(["report", sys.argv[2], "--json", sys.argv[1]])
+print("OTHERS", len(compiled() - before) > 0)
+"""
+
+
+@pytest.mark.skipif(not JIT or os.environ.get("FASTCAL_CACHE") == "0", reason="nothing is compiled")
+def test_a_report_after_warmup_compiles_nothing(folder):
+    np.savez("double.npz", probs=np.stack([1 - P, P], axis=1), labels=Y)
+    line = [sys.executable, "-c", AFTER, "out.json", "double.npz"]
+    done = subprocess.run(line, capture_output=True, text=True, check=True)
+    assert "\nNEW []\n" in done.stdout
+    assert "\nOTHERS True\n" in done.stdout, "another kind of rows does need others"
+    found = json.loads(done.stdout[: done.stdout.index("\n}\n") + 2])
+    assert [step["name"] for step in found["steps"]] == ["report: float32 logits, 10 classes"]
+    assert Path(found["kernels"]["folder"]).is_dir()
+
+
+def test_every_step_of_a_warmup_runs(monkeypatch):
+    told = []
+    steps = warming.warm(
+        classes=(1, 3), dtypes=("float32",), methods=["temperature", "ensemble-temperature"], on_step=told.append
+    )
+    names = [step.name for step in steps]
+    assert told == steps
+    assert len(names) == len(set(names)) == 4 * 3 + 4 + 2
+    assert "fit ensemble-temperature: float32 logits, 3 classes" in names
+    assert "weights, groups, bootstrap: float32 probs, binary" in names
+
+
+def test_warmups_that_are_none(capsys):
+    for options, words in (
+        (("--dtype", "int8"), "dtype is 'int8'"),
+        (("--classes", "0"), "classes is 0"),
+        (("--method", "magic"), "method is 'magic'"),
+        (("--logits", "--probs"), "--logits and --probs"),
+        (("--json", "no/such/x"), "no/such/x cannot be written"),
+    ):
+        if JIT or "--logits" in options:
+            fails(command(capsys, "warmup", *options), words)
+
+
+def test_without_a_cache_there_is_nothing_to_warm(capsys, monkeypatch):
+    monkeypatch.setattr(info, "cache", lambda: {"folder": None, "files": 0, "bytes": 0})
+    fails(command(capsys, "warmup", "--plain"), "compiled kernels are kept nowhere")
+
+
+def test_the_sample_is_a_dump_like_any_other(capsys):
+    (found,) = told(capsys, SAMPLE)["files"]
+    assert (found["n"], found["n_classes"], found["scores_are"]) == (899, 10, "logits")
