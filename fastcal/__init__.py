@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .accumulators.intervals import Intervals
     from .accumulators.order import OrderAccumulator
     from .accumulators.ordered import IsotonicAccumulator, IsotonicRefinement, RankingAccumulator
+    from .accumulators.paired_report import Comparison
     from .accumulators.reliability import ReliabilityAccumulator
     from .accumulators.scores import ScoreAccumulator
     from .accumulators.selective import RiskCoverageCurve, SelectiveAccumulator
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
         valid_ood_share,
     )
     from .metrics.order import ks_calibration_error, kuiper_calibration_error, spiegelhalter_test, sweep_ece
+    from .metrics.paired import compare
     from .metrics.ranking import (
         PrecisionRecallCurve,
         RocCurve,
@@ -110,6 +112,7 @@ _MODULE_OF = {
             "IsotonicRefinement",
             "RankingAccumulator",
         ),
+        "accumulators.paired_report": ("Comparison",),
         "accumulators.reliability": ("ReliabilityAccumulator",),
         "accumulators.scores": ("ScoreAccumulator",),
         "accumulators.selective": (
@@ -199,6 +202,7 @@ _MODULE_OF = {
             "spiegelhalter_test",
             "sweep_ece",
         ),
+        "metrics.paired": ("compare",),
         "metrics.ranking": (
             "PrecisionRecallCurve",
             "RocCurve",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -13,11 +16,20 @@ import fastcal as fc
 from fastcal.cli import main
 
 CONTEXT = multiprocessing.get_context("forkserver")
+SERVER = "FASTCAL_TESTS_FORK_FROM_HERE"
 
 
 def preload():
-    """What the server that processes are forked from imports, once: this module, and with it the kernels."""
+    """Start the server that processes are forked from; it imports this module, and with it the kernels, once."""
     CONTEXT.set_forkserver_preload(["killed_runs"])
+    before = dict(os.environ)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), before.get("PYTHONPATH", "")])
+    os.environ[SERVER] = "1"
+    try:
+        multiprocessing.forkserver.ensure_running()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def command(arguments, out):
@@ -50,7 +62,8 @@ def wait_until(true, process, seconds=20.0):
     return found or true()
 
 
-if multiprocessing.parent_process() is not None or "forkserver" in " ".join(sys.argv):
-    # In the server: the kernels, loaded once for all that are forked from it.
+if SERVER in os.environ:
+    for name in ("cli.app", "cli.running", "dumps.opening", "dumps.npz", "report.terminal", "runs.evaluating"):
+        importlib.import_module(f"fastcal.{name}")
     probs = np.random.default_rng(0).dirichlet(np.ones(10), 300)
     fc.Evaluation(n_threads=1).update(np.arange(300) % 10, probs.astype(np.float32)).compute()

@@ -204,8 +204,8 @@ def test_arrow_keeps_batches_metadata_and_codec(work, capsys, suffix, codec, mon
     monkeypatch.setattr(adding_arrow, "GROUP_BYTES", 20000)
     applied(capsys, f"d.{suffix}", f"cut.{suffix}")
     parts = read_arrow(f"cut.{suffix}")
-    assert len(parts) > 5
-    assert pa.Table.from_batches([batch for batch, _ in parts]).equals(after)
+    assert len(parts) > 3
+    assert_same(pa.Table.from_batches([batch for batch, _ in parts]), after)
 
 
 def read_arrow(path):

@@ -90,7 +90,7 @@ def test_rows_are_paired_however_either_side_is_cut(folder, capsys, monkeypatch)
     flipped[703] = (flipped[703] + 1) % 3
     np.savez("c.npz", probs=A, labels=flipped)
     done = command(capsys, "compare", "c.npz", "shards")
-    fails(done, f"c.npz row 703 is labelled {flipped[703]} and", "3.parquet row 3 is labelled", "in the same order")
+    fails(done, f"c.npz row 703 is labelled {flipped[703]} and", "3.parquet row 3 ", "in the same order")
 
 
 def test_ignored_rows_are_left_out_of_both(folder, capsys):
@@ -102,9 +102,7 @@ def test_ignored_rows_are_left_out_of_both(folder, capsys):
     assert compared(capsys, "am.npz", "bm.npz", "--ignore-index", -100) == json.loads(whole.to_json())
     marked[11] = (LABELS[11] + 1) % 3
     np.savez("cm.npz", probs=A, labels=marked)
-    fails(
-        command(capsys, "compare", "cm.npz", "bm.npz", "--ignore-index", -100), "cm.npz row 11 is", "bm.npz row 11 is"
-    )
+    fails(command(capsys, "compare", "cm.npz", "bm.npz", "--ignore-index", -100), "cm.npz row 11 is", "bm.npz row 11 ")
 
 
 def changed(array, place, value):

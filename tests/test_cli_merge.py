@@ -13,9 +13,9 @@ from rows_of_runs import MemoryDump, rows, whole
 
 import fastcal as fc
 from fastcal.accumulators.serial import kind_and_run, with_run
-from fastcal.cli.app import run
 from fastcal.dumps import Roles, open_dumps
 from fastcal.runs import Looks, Run, StateError, evaluate
+from fastcal.runs.checkpoint import only_run
 from fastcal.runs.extent import Extent
 from fastcal.runs.merging import class_of, merged, open_state
 from fastcal.runs.provenance import HASHED_WHOLE, provenance, source_files
@@ -23,6 +23,8 @@ from fastcal.runs.provenance import HASHED_WHOLE, provenance, source_files
 pytest.importorskip("typer", reason="the command line needs the cli extra")
 pytest.importorskip("rich", reason="the command line needs the cli extra")
 
+from fastcal.cli.app import run
+from fastcal.cli.output import progress
 from fastcal.cli.progress import RowProgress, _clock, _rate
 
 LABELS, SCORES = rows(90)
@@ -218,6 +220,13 @@ def test_bad_options_of_a_run_are_one_line(shards, fastcal, monkeypatch, options
     assert sorted(path.name for path in shards.iterdir()) == before
 
 
+def test_two_runs_at_once_are_refused(shards, fastcal):
+    with only_run(shards / "run"):
+        code, out, err = fastcal("report", shards / "0.npz", "--state", shards / "run")
+    assert (code, out) == (2, "")
+    assert err == f"fastcal: {shards / 'run'} is in use by another run; wait for its end, or name another --state\n"
+
+
 def test_standard_input_has_no_state(tmp_path):
     command = [sys.executable, "-m", "fastcal", "report", "-", "--state", str(tmp_path / "s")]
     text = "labels,probs\n1,0.5\n0,0.25\n"
@@ -290,11 +299,10 @@ def test_numbers_and_times_are_short():
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="a terminal is opened here")
-@pytest.mark.parametrize("options", [(), ("--quiet",)])
-def test_progress_is_shown_on_terminals_only(shards, options):
+def test_progress_is_shown_on_terminals_only(shards, monkeypatch):
     files = [str(shards / f"{k}.npz") for k in range(3)]
     main, terminal = os.openpty()
-    command = [sys.executable, "-m", "fastcal", "report", *files, *options]
+    command = [sys.executable, "-m", "fastcal", "report", *files]
     with os.fdopen(main, "rb") as seen:
         env = os.environ | {"TERM": "xterm", "NO_COLOR": "1"}
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=terminal, check=False, env=env)
@@ -302,5 +310,10 @@ def test_progress_is_shown_on_terminals_only(shards, options):
         text = seen.read() or b""
         os.close(terminal)
     assert done.returncode == 0
-    assert (b" rows" in text) == (not options)
+    assert b" rows" in text
     assert b"\x1b[3" not in text  # no colours
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    assert isinstance(progress(), RowProgress)
+    assert not isinstance(progress(quiet=True), RowProgress)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False, raising=False)
+    assert not isinstance(progress(), RowProgress)

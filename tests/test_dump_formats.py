@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastcal.dumps import DumpError, Roles, arrow, aside, batches, npz, open_dumps, parquet, stored
+from fastcal.dumps import DumpError, Roles, arrow, aside, batches, npz, open_dumps, parquet, stored, turning
 from fastcal.dumps.labels import class_names
 
 pa = pytest.importorskip("pyarrow", reason="Parquet and Arrow need the io extra")
@@ -351,5 +351,17 @@ def test_one_class_a_column_of_many_rows_has_no_more_memory_than_a_few_columns(t
     assert max(opened) == aside.TOGETHER
     path = Path(tmp_path / "nowhere")
     monkeypatch.setattr("tempfile.tempdir", str(path))
-    with pytest.raises(DumpError, match="in a temporary file .TMPDIR.: No such file or directory"):
+    with pytest.raises(DumpError, match=r"in a temporary file .TMPDIR.: No such file or directory"):
         list(dump.batches())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.int32])
+@pytest.mark.parametrize("n_columns", [1, 3, 8, 9, 15, 16, 17, 40])
+def test_columns_side_by_side(dtype, n_columns, monkeypatch):
+    monkeypatch.setattr(turning, "CACHED", 1 << 10)
+    monkeypatch.setattr(turning, "LEAST_ROWS", 40)
+    for n in (1, 63, 64, 65, 100):
+        columns = [(RNG.random(n) * 100).astype(dtype) for _ in range(n_columns)]
+        found = turning.side_by_side(columns)
+        np.testing.assert_array_equal(found, np.stack(columns, axis=1))
+        assert found.dtype == dtype

@@ -16,7 +16,7 @@ from fastcal.dumps import DumpError, Roles, batches, lines, open_dumps, streams
 from fastcal.runs import evaluate
 
 pytest.importorskip("pyarrow", reason="JSON lines need the io extra")
-from fastcal.dumps import lm_eval  # noqa: E402
+from fastcal.dumps import lm_eval
 
 
 def saved(folder, file, records, **options):
@@ -155,7 +155,7 @@ def test_targets():
     ):
         with pytest.raises(lm_eval.Refused, match=message):
             label(target, doc)
-    with pytest.raises(lm_eval.Refused, match="acc is 0.43: more than one choice is right in part"):
+    with pytest.raises(lm_eval.Refused, match=r"acc is 0\.43: more than one choice is right in part"):
         label(0, acc=0.43)
 
 

@@ -189,7 +189,7 @@ def simulated(kind, rng, n):
 @pytest.mark.skipif(not JIT, reason="needs hundreds of simulations")
 @pytest.mark.parametrize("kind", ["both calibrated", "one off"])
 def test_intervals_of_the_squared_error_hold_the_truth_as_often_as_they_say(kind):
-    rng, n, inside, sure = np.random.default_rng(3), 400, 0, 0
+    rng, n, inside, sure = np.random.default_rng(3), 250, 0, 0
     for _ in range(n):
         y, a, b, truth = simulated(kind, rng, 1000)
         one = fc.compare(y, a, b)["squared_ce_debiased"]
@@ -201,13 +201,42 @@ def test_intervals_of_the_squared_error_hold_the_truth_as_often_as_they_say(kind
 
 @pytest.mark.skipif(not JIT, reason="needs hundreds of simulations")
 def test_intervals_of_the_accuracy_hold_the_truth_of_few_rows():
-    rng, n, inside = np.random.default_rng(4), 600, 0
+    rng, n, inside = np.random.default_rng(4), 300, 0
     for _ in range(n):
         right = rng.random((2, 50)) < [[0.9], [0.7]]
         y = np.ones(50, np.int64)
         low, high = fc.compare(y, np.where(right[0], 0.8, 0.2), np.where(right[1], 0.8, 0.2))["accuracy"].interval
         inside += low <= 0.2 <= high
     assert binom.ppf(0.001, n, 0.95) <= inside
+
+
+@pytest.mark.skipif(not JIT, reason="needs hundreds of simulations")
+def test_intervals_of_models_that_are_far_off_hold_the_truth_as_often_as_they_say():
+    p, rng, n = np.array([0.1, 0.3, 0.6, 0.9]), np.random.default_rng(8), 250
+    sides = p, p**0.5
+    q = np.array([0.6, 0.9, 0.2, 0.5])  # P(y = 1), far from all of these
+
+    def truths(one):
+        gap = q - one
+        return {
+            "accuracy": np.where(one > 0.5, q, 1 - q).mean(),
+            "nll": -(q * np.log(one) + (1 - q) * np.log(1 - one)).mean(),
+            "brier": (q * (1 - one) ** 2 + (1 - q) * one**2).mean(),
+            "squared_ce_debiased": (gap**2).mean(),
+            "ece": abs(gap).mean(),
+            "rmsce": math.sqrt((gap**2).mean()),
+        }
+
+    a, b = map(truths, sides)
+    inside = dict.fromkeys(a, 0)
+    for _ in range(n):
+        which = rng.integers(0, 4, 1500)
+        found = fc.compare(rng.random(1500) < q[which], sides[0][which], sides[1][which])
+        for name in inside:
+            low, high = found[name].interval
+            inside[name] += low <= a[name] - b[name] <= high
+    low, high = binom.ppf([0.001, 0.999], n, 0.95)
+    assert all(low <= count <= high for count in inside.values()), inside
 
 
 # Ends and what is none

@@ -6,8 +6,6 @@ import json
 import os
 import pickle
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -402,7 +400,6 @@ def test_runs_that_are_killed_twenty_times_end_in_the_same_bits(many, tmp_path):
         assert process.exitcode == 0, out.read_text()
         assert fc.Evaluation.from_bytes(state.read_bytes()).to_bytes() == expected
         reports.add(out.read_text())
-    print("chains", chains, "kills", kills, "late", late)
     assert kills >= KILLS
     assert late >= 15
     assert len(reports) == 1
@@ -436,13 +433,3 @@ def test_signals_leave_a_checkpoint_and_say_how_to_go_on(many, tmp_path, number,
     assert process.exitcode == 0
     assert fc.Evaluation.from_bytes(state.read_bytes()).to_bytes() == expected
     assert json.loads((tmp_path / "json").read_text())["n"] == 10_000
-
-
-def test_two_runs_at_once_are_refused_and_one_goes_on(many, tmp_path):
-    folder, _ = many
-    state = tmp_path / "state"
-    with only_run(state):
-        command = [sys.executable, "-m", "fastcal", "report", str(folder / "000.npz"), "--state", str(state)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"fastcal: {state} is in use by another run; wait for its end, or name another --state\n"

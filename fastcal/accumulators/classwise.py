@@ -14,7 +14,7 @@ from ..arrays import Array
 from . import binned
 from .base import Accumulator, Options, Part
 from .binned import Binned, is_sound, quotient
-from .bins import Binning, check_threshold
+from .bins import Binning, Lookup, check_threshold
 from .curve import ReliabilityCurve
 from .rows import Rows
 from .state import UNIT_BITS, Figures, State
@@ -23,6 +23,8 @@ figure = Figures()
 
 # Cells, classes times bins, that an Evaluation keeps without being asked to: 40 bytes each, twice that with weights.
 MOST_CELLS = 1 << 18
+# Of more bins the words of narrow rows fill no cache.
+MOST_BINS = 64
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,38 @@ def mean_of_classes(errors: Array, bins: Binned) -> float:
     return float(np.nan_to_num(errors).mean())
 
 
+def word_bits(first: float) -> int:
+    """Of what power of two all float32 probabilities above ``first`` are multiples, at most that of the cells."""
+    most = int(kernels.classwise.SCALE_BITS)
+    return min(most, 24 - math.frexp(first)[1]) if 0 < first < math.inf else most
+
+
+def most_rows(bits: int) -> int:
+    """How many rows a word holds, the sum of as many ones and their number: at least a block."""
+    return 1 << (62 - bits) // 2
+
+
+class Scratch:
+    """What kernels/classwise_lines.py works in: not part of a state, as it is empty between chunks."""
+
+    def __init__(self, hits: Array) -> None:
+        n = kernels.rows.NARROW * kernels.rows.BLOCK
+        self.places = kernels.rows.scratch(n, np.dtype(np.int32))
+        self.words = kernels.rows.scratch(n, np.dtype(np.int64))
+        self.copies = kernels.rows.scratch(hits.size * kernels.classwise_lines.COPIES, np.dtype(np.int64))
+        self.counted = np.zeros(hits.size, np.int64)
+        self._lines: dict[np.dtype[Any], tuple[Array, Array]] = {}
+
+    def lines(self, dtype: np.dtype[Any]) -> tuple[Array, Array]:
+        """A line a class and three more, and a read-only view of them."""
+        if dtype not in self._lines:
+            lines = kernels.rows.scratch((kernels.rows.NARROW + 16) * kernels.rows.BLOCK, dtype)
+            read = lines.view()
+            read.flags.writeable = False
+            self._lines[dtype] = lines, read
+        return self._lines[dtype]
+
+
 class ClasswisePart(Part):
     """Bins of each class; those of more than ``most_cells`` are not kept, and their figures NaN."""
 
@@ -144,8 +178,12 @@ class ClasswisePart(Part):
         """Add the rows of a chunk."""
         if not state:
             return
-        probs, confidence = rows.probabilities(), rows.table[kernels.rows.CONFIDENCE]
+        confidence = rows.table[kernels.rows.CONFIDENCE]
         lookup = self.binning.lookup(rows.given_dtype)
+        if rows.weights is None and self._goes_by_lines(lookup, state["hits"]):
+            self._add_lines(state, rows, lookup, confidence)
+            return
+        probs = rows.probabilities()
         if rows.weights is not None:
             if "weighted_count" not in state:
                 state["weighted_count"] = np.zeros_like(state["hits"])
@@ -156,18 +194,44 @@ class ClasswisePart(Part):
                 probs, rows.labels, confidence, rows.weights, least, *lookup.arguments, *sums
             )
             return
-        if self._goes_whole(probs.shape[1]):
+        if self.threshold:
             few = state["cells"], state["hits"]
-            least = self.threshold or -np.inf
-            kernels.classwise.add_few(probs, rows.labels, confidence, least, *lookup.arguments, *few)
+            kernels.classwise.add_few(probs, rows.labels, confidence, self.threshold, *lookup.arguments, *few)
             return
         words = state["sums"], state["totals"], state["cells"], state["hits"]
         first = self._first(lookup.cuts, probs.dtype)
         kernels.classwise.add(probs, rows.labels, confidence, first, *lookup.arguments, *words)
 
-    def _goes_whole(self, n_classes: int) -> bool:
-        """Whether every probability that counts is put into its bin, the first as well."""
-        return bool(self.threshold) or n_classes < kernels.classwise.LANES
+    def _goes_by_lines(self, lookup: Lookup, hits: Array) -> bool:
+        """Whether rows are narrow, bins few, and no probability that counts is negative."""
+        n_classes, size = hits.shape
+        few = n_classes <= kernels.rows.NARROW and size <= MOST_BINS
+        return few and not self.threshold and bool(lookup.cuts[0] >= 0)
+
+    def _add_lines(self, state: State, rows: Rows, lookup: Lookup, confidence: Array) -> None:
+        if "lines" not in state:
+            state |= {"lines": Scratch(state["hits"])}  # type: ignore[dict-item]
+        scratch: Any = state["lines"]
+        turned = rows.from_logits and not rows.binary
+        bits = kernels.classwise.SCALE_BITS
+        if confidence.dtype == np.float32:
+            bits = word_bits(float(lookup.cuts[0]))
+        given = (
+            rows.values if turned else rows.probabilities(),
+            turned,
+            *rows.divisor,
+            rows.work,
+            rows.labels,
+            confidence,
+            *lookup.arguments,
+            float(lookup.by_width),
+            np.int64(bits),
+            np.int64(most_rows(bits)),
+        )
+        words = scratch.places, scratch.words, scratch.copies, scratch.counted
+        sums = state["totals"], state["cells"], state["hits"]
+        arguments = (*given, *scratch.lines(confidence.dtype), *words, *sums)
+        kernels.classwise_lines.add(*arguments)
 
     def _first(self, cuts: Array, dtype: np.dtype[Any]) -> Any:
         """What goes to its bin is above this, in the dtype of the probabilities: rounded down, no other is above it."""
@@ -180,7 +244,7 @@ class ClasswisePart(Part):
         if not state:
             return {}
         names, hits, cells, totals = (kernels.classwise, *(state[name].copy() for name in ("hits", "cells", "totals")))
-        if not self._goes_whole(len(hits)):
+        if not self.threshold:
             n_labels = totals[:, names.COUNT].copy()
             totals[:, names.COUNT] = n_labels.sum()
             cells[:, 0] += totals - cells.sum(axis=1)

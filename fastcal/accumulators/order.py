@@ -41,6 +41,7 @@ class Dense:
         self.level = level
         self.base = base
         self.counts = np.zeros(((ONE >> level) + 1 - base, 2), np.uint32)  # a worker takes fewer rows
+        self.left = np.empty(0, np.int64)
 
     @classmethod
     def of(cls, cells: Cells | None) -> Dense | None:
@@ -51,9 +52,11 @@ class Dense:
 
     def add(self, p: Array, outcome: Array) -> Array:
         """Add rows; returns which were not, as they are below the least of the cells."""
-        left = np.empty(len(p), np.int64)
-        n = kernels.grouping.add_to_cells(p, outcome, np.int64(self.level), np.int64(self.base), self.counts, left)
-        return left[:n]
+        if len(self.left) < len(p):
+            self.left = np.empty(len(p), np.int64)
+        level, base = np.int64(self.level), np.int64(self.base)
+        n = kernels.grouping.add_to_cells(p, outcome, level, base, self.counts, self.left)
+        return self.left[:n]
 
     def cells(self, limit: int | None) -> Cells:
         """The cells that hold rows."""
@@ -155,7 +158,7 @@ class OrderPart(Part):
         columns = [p, outcome] if rows.weights is None else [p, outcome, rows.weights]
         if rows.weights is None and state["dense"] is not None:
             left = state["dense"].add(p, outcome)
-            state["n"] += int(np.count_nonzero(~np.isnan(p))) - len(left)
+            state["n"] += rows.n - rows.n_nan - len(left)
             kept = [column[left] for column in columns]
         else:
             known = p > self.threshold if self.threshold else ~np.isnan(p)
@@ -163,6 +166,8 @@ class OrderPart(Part):
                 known &= rows.weights > 0
             kept = [column.copy() if known.all() else column[known] for column in columns]
         if len(kept[0]):
+            if state["waiting"] and len(state["waiting"][0]) != len(kept):  # rows with weights after rows without
+                self._sort(state, n_threads=1)
             state["waiting"].append(kept)
             state["n_waiting"] += len(kept[0])
         if self.n_cells is not None and state["n_waiting"] >= (FIRST_ROWS if state["cells"] is None else MOST_ROWS):

@@ -55,6 +55,7 @@ class Rows:
         self._lines_read.flags.writeable = False
         self._empty_block = rows.empty_block(dtype, wide=False)
         self._lanes = rows.empty_block(dtype, wide=True)
+        self._buffers: dict[int, tuple[Array, ...]] = {}
 
     def fill(self, start: int, stop: int) -> None:
         """Work on rows start to stop: sets ``prediction``, ``hits``, ``table``, ``weights``; adds to ``faults``.
@@ -76,7 +77,7 @@ class Rows:
             kernels.probabilities.binary_light(scores, self.labels, self.tolerances[0], outcome, faults)
         elif not (self.light and self._is_sound(scores)):
             self.table = self._table
-            self._work[:] = self._empty_block
+            self.work[:] = self._empty_block
             if self.from_logits:
                 self._from_logits(scores, faults)
             else:
@@ -84,26 +85,34 @@ class Rows:
             np.copyto(self._results, self._blocks)
         if self.predictions.weights is not None:
             self._take_weights(self.predictions.weights, start, stop, faults)
+        self.n_nan = int(faults[rows.N_NAN])
         self._add_faults(faults, start)
 
     def _resize(self, n: int) -> None:
+        """Take buffers for ``n`` rows: those of the last chunk of a batch and of the others are kept."""
+        if n not in self._buffers:
+            if len(self._buffers) == 2:
+                self._buffers.clear()
+            self._buffers[n] = self._new_buffers(n)
+        self.n = n
+        self.prediction, self.hits, self.work, self._results, self._blocks, self._table = self._buffers[n]
+
+    def _new_buffers(self, n: int) -> tuple[Array, ...]:
         rows, dtype = kernels.rows, self.dtype
+        prediction, hits = np.empty(n, np.int64), np.empty((2, n), np.uint8)
+        if self.light and self.binary:
+            return prediction, hits, *[self._empty_block.reshape(1, -1)] * 4
         n_blocks = -(-n // rows.BLOCK)
         n_columns = 1 if self.light else rows.N_COLUMNS
-        self.n = n
-        self.prediction = np.empty(n, np.int64)
-        self.hits = np.empty((2, n), np.uint8)
-        if self.light and self.binary:
-            return
-        self._work = rows.scratch(n_blocks * rows.BLOCK_SIZE, dtype).reshape(n_blocks, rows.BLOCK_SIZE)
+        work = rows.scratch(n_blocks * rows.BLOCK_SIZE, dtype).reshape(n_blocks, rows.BLOCK_SIZE)
         # The results stand block by block in the work, and column by column in the table.
         results = np.empty((n_columns, n_blocks, rows.BLOCK), dtype)
-        self._results = results
         # Of light rows all that is wanted is the confidence, which is their maximum.
-        columns = self._work[:, rows.MAXIMUM :] if self.light else self._work
-        self._blocks = columns[:, : n_columns * rows.BLOCK].reshape(n_blocks, n_columns, -1).swapaxes(0, 1)
-        self._table = results.reshape(n_columns, -1)[:, :n]
-        self._table.flags.writeable = False
+        columns = work[:, rows.MAXIMUM :] if self.light else work
+        blocks = columns[:, : n_columns * rows.BLOCK].reshape(n_blocks, n_columns, -1).swapaxes(0, 1)
+        table = results.reshape(n_columns, -1)[:, :n]
+        table.flags.writeable = False
+        return prediction, hits, work, results, blocks, table
 
     def _is_sound(self, scores: Array) -> bool:
         """Whether all rows are distributions at a glance; sets the confidences and hits of light rows that are."""
@@ -127,28 +136,28 @@ class Rows:
             scores = pairs
         self._gather(scores)
         self._judge(scores, np.inf, np.inf, faults)
-        kernels.softmax.finish(*self.divisor, self.binary, self._work)
+        kernels.softmax.finish(*self.divisor, self.binary, self.work)
 
     def _from_probabilities(self, scores: Array, faults: Array) -> None:
         probabilities = kernels.probabilities
         if self.binary:
             scores = scores.reshape(-1, 1)
-            probabilities.binary_sums(scores, self._work)
+            probabilities.binary_sums(scores, self.work)
         else:
             self._gather(scores)
         self._judge(scores, *self.tolerances, faults)
         if self.binary:
-            probabilities.finish_binary(self._work)
+            probabilities.finish_binary(self.work)
         elif not self.light:
-            probabilities.finish(self._work)
+            probabilities.finish(self.work)
 
     def _gather(self, scores: Array) -> None:
         lines = self._lines, self._lines_read
         form = scores, self.from_logits, None if self.light else True, *self.divisor
         if scores.shape[1] <= kernels.rows.NARROW:
-            kernels.gather.narrow(*form, *lines, self._work)
+            kernels.gather.narrow(*form, *lines, self.work)
         else:
-            kernels.gather.wide(*form, *lines, *lines, self._lanes, self._work)  # no half floats come here
+            kernels.gather.wide(*form, *lines, *lines, self._lanes, self.work)  # no half floats come here
 
     def _judge(self, scores: Array, tolerance: float, sum_tolerance: float, faults: Array) -> None:
         kernels.rows.judge(
@@ -157,7 +166,7 @@ class Rows:
             self.binary,
             tolerance,
             sum_tolerance,
-            self._work,
+            self.work,
             self.prediction,
             self.hits,
             faults,
@@ -184,7 +193,7 @@ class Rows:
             kernels.two_classes.softmax(pairs, *self.divisor, self.dtype.type(0), both)
             return both.reshape(-1, 2)
         out = np.empty(self.values.size, self.dtype)
-        kernels.softmax.probabilities(self.values, self._work, *self.divisor, out)
+        kernels.softmax.probabilities(self.values, self.work, *self.divisor, out)
         return out.reshape(self.values.shape)
 
     def _take_weights(self, column: Column, start: int, stop: int, faults: Array) -> None:

@@ -17,7 +17,7 @@ from .state import FLOAT_BITS, Figures, State, integer, ratio
 
 figure = Figures()
 
-# What ``counts`` holds: rows without a weight, infinite NLLs, correct rows without a weight.
+# What ``counts`` holds: rows without a weight, infinite NLLs, correct rows without a weight (kernels/columns.py).
 UNIT, INFINITE, CORRECT = range(3)
 NO_WEIGHTS = np.empty(0)
 NO_WEIGHTS.flags.writeable = False
@@ -116,14 +116,13 @@ class ScorePart(Part):
         columns, table = kernels.rows, rows.table
         values = {"nll": table[columns.NLL], "brier": table[columns.BRIER], "entropy": table[columns.ENTROPY]}
         correct = rows.hits[columns.CORRECT]
-        weights = NO_WEIGHTS if rows.weights is None else rows.weights
         if rows.weights is None:
-            infinite, *_ = [self._sum(state, name, values[name], weights) for name in PLAIN]
-            for name in ("nll", "brier") if self.squares else ():
-                kernels.exact.add_squares(values[name], state[f"{name}_square_sum"])
-            state["counts"][INFINITE] += infinite
-            state["counts"][UNIT] += np.count_nonzero(rows.prediction >= 0)
-            state["counts"][CORRECT] += np.count_nonzero(correct)
+            none = np.empty((0, kernels.exact.N_LIMBS), np.int64)
+            squares = [state.get(f"{name}_sum", none) for name in SQUARES]
+            totals = np.zeros((len(PLAIN), kernels.columns.N_TOTALS), np.int64)
+            sums = [state[f"{name}_sum"] for name in PLAIN]
+            arrays = (*values.values(), correct, totals, *sums, *squares, state["counts"])
+            kernels.columns.add_scores(*arrays)
             return
         for name in self.weighted:
             if f"{name}_sum" not in state:
@@ -133,10 +132,10 @@ class ScorePart(Part):
         if self.squares:
             values |= {f"{name}_square": np.square(values[name], dtype=np.float64) for name in ("nll", "brier")}
         for name in ("weight", "correct", *PLAIN):
-            infinite = self._sum(state, f"weighted_{name}", values[name], weights)
+            infinite = self._sum(state, f"weighted_{name}", values[name], rows.weights)
             state["counts"][INFINITE] += infinite if name == "nll" else 0
         for name in SQUARED if self.squares else ():
-            self._sum(state, name, values[name[:-1]], weights * weights)
+            self._sum(state, name, values[name[:-1]], rows.weights * rows.weights)
 
     def _sum(self, state: State, name: str, values: Array, weights: Array) -> int:
         for array in (values, weights):

@@ -55,7 +55,11 @@ def kind_and_run(data: bytes) -> tuple[str, dict[str, Any] | None]:
     run = header.pop("run", None)
     if run is not None:
         seal = run.pop("sha256", None) if isinstance(run, dict) else None
-        if seal != _seal(header, run):
+        try:
+            sound = seal == _seal(header, run)
+        except RecursionError:
+            sound = False
+        if not sound:
             raise ValueError("not a fastcal state: damaged, the checksum of its run differs")
     return str(header.get("class")), run
 

@@ -55,9 +55,9 @@ class _Columns:
         else:
             fields = [pa.field(addition.name, _with_values(kind, real))]
         kept = [i for i, name in enumerate(schema.names) if not _taken(name, addition.name)]
-        self._kept = kept
+        self.kept = kept
         self._fields = fields
-        self.names = [name for name in schema.names if not _taken(name, addition.name)]
+        self.scores = self._scores.names
         self.schema = pa.schema([*(schema.field(i) for i in kept), *fields], schema.metadata)
 
     def _all_single(self, schema: Any) -> bool:
@@ -78,7 +78,7 @@ class _Columns:
             added = [pa.array(found[:, k], field.type) for k, field in enumerate(self._fields)]
         else:
             added = [_column(found, self._fields[0].type)]
-        columns = [*(batch.column(i) for i in self._kept), *added]
+        columns = [*(batch.column(i) for i in self.kept), *added]
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
     @property
@@ -129,7 +129,7 @@ def _to_parquet(dump: Dump, source: Path, out: Path, addition: Addition) -> int:
 
     with closing(pq.ParquetFile(source, buffer_size=1 << 16, pre_buffer=False)) as file:
         columns = _Columns(dump, file.schema_arrow, addition)
-        with pq.ParquetWriter(out, columns.schema, **_settings(file.metadata, columns)) as writer:
+        with pq.ParquetWriter(out, columns.schema, **_settings(file, columns)) as writer:
             with closing(_groups(file, columns)) as groups:
                 for group in groups:
                     writer.write_table(pa.Table.from_batches(group, columns.schema), sum(map(len, group)))
@@ -166,23 +166,47 @@ def _made(file: Any, columns: _Columns, batches: Callable[..., Any]) -> Generato
             yield held
 
 
-def _settings(metadata: Any, columns: _Columns) -> dict[str, Any]:
-    """How the file's columns are stored, for a writer of the same: codecs, dictionaries, order of rows."""
-    if not metadata.num_row_groups:
+def _settings(file: Any, columns: _Columns) -> dict[str, Any]:
+    """How the file's columns are stored, for a writer of the same; the addition is compressed as the scores are.
+
+    Leaves of nested columns go by their places: a file may call them otherwise than pyarrow does.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not file.metadata.num_row_groups:
         return {}
-    group = metadata.row_group(0)
-    chunks = [group.column(i) for i in range(group.num_columns)]
-    codecs = {chunk.path_in_schema: _codec(chunk.compression) for chunk in chunks}
-    own = [chunk for chunk in chunks if chunk.path_in_schema.split(".")[0] in columns.names]
+    group = file.metadata.row_group(0)
+    leaves: list[list[Any]] = []
+    for field in file.schema_arrow:
+        first = sum(map(len, leaves))
+        leaves.append([group.column(i) for i in range(first, first + _n_leaves(field.type))])
+    kept = [chunk for place in columns.kept for chunk in leaves[place]]
+    scores = leaves[file.schema_arrow.get_field_index(columns.scores[0])][0]
+    sink = pa.BufferOutputStream()
+    pq.write_table(columns.schema.empty_table(), sink)
+    written = pq.ParquetFile(sink.getvalue()).schema
+    paths = [written.column(i).path for i in range(len(written))]
+    chunks = [*kept, *([scores] * (len(paths) - len(kept)))]
+    codecs = {"UNCOMPRESSED": "NONE"}
+    own = list(zip(paths, kept, strict=False))
     return {
-        "compression": codecs,
-        "use_dictionary": [chunk.path_in_schema for chunk in own if chunk.has_dictionary_page],
-        "write_statistics": [chunk.path_in_schema for chunk in own if chunk.is_stats_set],
+        "compression": {
+            path: codecs.get(chunk.compression, chunk.compression) for path, chunk in zip(paths, chunks, strict=True)
+        },
+        "use_dictionary": [path for path, chunk in own if chunk.has_dictionary_page],
+        "write_statistics": [path for path, chunk in own if chunk.is_stats_set],
     }
 
 
-def _codec(name: str) -> str:
-    return "NONE" if name == "UNCOMPRESSED" else name
+def _n_leaves(kind: Any) -> int:
+    """Columns of numbers or text that a column of Parquet is stored as."""
+    import pyarrow as pa
+
+    if isinstance(kind, pa.BaseExtensionType):
+        return _n_leaves(kind.storage_type)
+    inner = [kind.field(i).type for i in range(kind.num_fields)]
+    return sum(map(_n_leaves, inner)) if inner else 1
 
 
 # --- Arrow ------------------------------------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ def is_wide(n_rows: int, n_columns: int) -> bool:
 def put_aside(
     read: Read, values: Callable[[Any, list[str], int], Array], names: list[str], n_rows: int, dtype: Any, where: str
 ) -> Generator[Aside, None, None]:
-    """The columns ``names`` of a row group, of which ``values`` makes rows of numbers, told the first one's place. Raises DumpError."""
+    """The columns ``names`` of a row group: ``values`` makes numbers of them, told the first one's place."""
     with ExitStack() as stack:
         try:
             file = stack.enter_context(tempfile.TemporaryFile(prefix="fastcal-", buffering=0))

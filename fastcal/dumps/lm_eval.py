@@ -38,7 +38,6 @@ TASK = "task"
 MAX_LINE = 16 << 20  # as of other JSON lines
 # Documents are remembered to tell when one stands twice, with 150 bytes each. The largest tasks have some 10^5.
 MAX_DOCUMENTS = 1 << 20
-_SMALL = range(1 << 62)
 _FILE = re.compile(r"samples_(?P<task>.+?)(_\d{4}-\d\d-\d\dT[\d.:\-]+)?\.jsonl", re.IGNORECASE)
 _INTEGER = re.compile(r"-?\d{1,9}", re.ASCII)
 
@@ -123,7 +122,7 @@ class LmEvalDump(Dump):
                     row = self._row(record)
                 except Refused as problem:
                     raise DumpError(f"{where} (doc_id {quoted(document)}): {problem}") from None
-                key = document if document in _SMALL else _digest(repr(document).encode())
+                key = document if _is_small(document) else _digest(repr(document).encode())
                 values = hash((row[0].tobytes(), *row[1:]))
                 if key not in seen:
                     seen[key] = values
@@ -216,6 +215,10 @@ def _log_likelihoods(record: dict[str, Any], name: str) -> Array:
     if "acc_mutual_info" in record or (isinstance(metrics, list) and "acc_mutual_info" in metrics):
         values = values[: len(values) // 2]
     return np.array(values)
+
+
+def _is_small(document: Any) -> bool:
+    return isinstance(document, int) and abs(document) < 1 << 62
 
 
 def _digest(data: bytes) -> bytes:

@@ -34,12 +34,10 @@ class Begun:
         self._stream = stream
 
     def read(self, n: int = -1) -> bytes:
-        """Up to ``n`` bytes, or all."""
-        if n == 0 or not self._first:
-            return bytes(self._stream.read(n))
+        """``n`` bytes, or all: fewer only where it ends."""
         part = self._first if n < 0 else self._first[:n]
         self._first = self._first[len(part) :]
-        return part + (bytes(self._stream.read(-1)) if n < 0 else b"")
+        return part + bytes(self._stream.read(n if n < 0 else n - len(part)))
 
     def close(self) -> None:
         """The stream is closed by who opened it."""
@@ -62,17 +60,24 @@ def open_stream(path: Path, asked: Roles) -> Dump:
         raise DumpError(f"{name} is empty")
     if first.startswith(_ARRAY):
         raise DumpError(f"{name} is a single .npy array; scores and labels come together in a .npz")
-    begun = Begun(first, stream)
+    dump = _begun(Begun(first, stream), first, name, asked)
+    if not is_input:
+        weakref.finalize(dump, stream.close)
+    return dump
+
+
+def _begun(stream: Begun, first: bytes, name: str, asked: Roles) -> Dump:
+    """The dump in a stream that begins with ``first``."""
     if first.startswith(arrow.STREAM_MAGIC):
-        return arrow.open_stream(begun, name, asked)
+        return arrow.open_stream(stream, name, asked)
     suffix = next((suffix for magic, suffix in _MAGIC.items() if first.startswith(magic)), None)
     if suffix is None and first[8:9] == b"{" and int.from_bytes(first[:8], "little") <= safetensors.MAX_HEADER:
         suffix = ".safetensors"
     if suffix is not None:
-        return _spooled(begun, name, suffix, asked)
+        return _spooled(stream, name, suffix, asked)
     from .streams import open_text
 
-    return open_text(begun, name, asked)  # type: ignore[arg-type]  # it reads, and nothing else
+    return open_text(stream, name, asked)  # type: ignore[arg-type]  # it reads, and nothing else
 
 
 def _spooled(stream: Any, name: str, suffix: str, asked: Roles) -> Dump:

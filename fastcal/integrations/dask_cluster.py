@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import signal
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -31,7 +32,7 @@ OnState = Callable[[list[int], Looks], None]
 GROUP_SECONDS = 1.0
 AHEAD = 2  # groups a thread of the cluster: one that runs, one that waits for it
 CONNECT_SECONDS = 5
-START_SECONDS = 60  # for a first worker, of this machine or another
+WORKER_SECONDS = 10  # for a first worker
 
 
 class ClusterError(OSError):
@@ -99,21 +100,32 @@ def _client(workers: int | None, address: str | None) -> Iterator[Any]:
     """A client of the cluster; one of this machine is started and ended with it."""
     if (workers is None) == (address is None):
         raise ValueError("say how many workers, or the address of a cluster")
-    distributed = library("distributed")
     with ExitStack() as held:
         held.enter_context(_quiet())
         if workers is not None:
             address = held.enter_context(_own_cluster(workers)).scheduler_address
         try:
-            client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+            client = _client_class()(address, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError, ImportError) as error:
             raise ClusterError(f"no Dask scheduler at {address!r}: {first_line(error)}") from None
         held.callback(client.close, timeout=CONNECT_SECONDS)
         try:
-            client.wait_for_workers(1, timeout=START_SECONDS)
+            client.wait_for_workers(1, timeout=WORKER_SECONDS)
         except TimeoutError:
             raise ClusterError(f"the cluster at {address} has no workers") from None
         yield client
+
+
+def _client_class() -> Any:
+    """A client that says nothing at its end if it never was connected; Dask's waits and prints a traceback."""
+    base: Any = library("distributed").Client
+
+    class Client(base):  # type: ignore[misc]
+        def __del__(self) -> None:
+            if self.status == "running":
+                super().__del__()
+
+    return Client
 
 
 @contextmanager
@@ -121,21 +133,37 @@ def _own_cluster(workers: int) -> Iterator[Any]:
     """Processes of this machine, one thread each; no page of theirs is served beyond it."""
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise ValueError(f"workers is {workers!r}; expected an integer of at least 1")
-    with (
-        tempfile.TemporaryDirectory(prefix="fastcal-", ignore_cleanup_errors=True) as folder,
-        library("distributed").LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",  # None would be the default port
-            scheduler_kwargs={"dashboard": False},
-            memory_limit=None,  # batches bound it, and pages of mapped files are not ours to count
-            local_directory=folder,
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-    ):
+    with tempfile.TemporaryDirectory(prefix="fastcal-", ignore_cleanup_errors=True) as folder, ExitStack() as held:
+        with _uninterrupted():
+            cluster = library("distributed").LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",  # None would be the default port
+                scheduler_kwargs={"dashboard": False},
+                memory_limit=None,  # batches bound it, and pages of mapped files are not ours to count
+                local_directory=folder,
+                silence_logs=logging.CRITICAL,
+            )
+            held.enter_context(cluster)
         yield cluster
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C, which a terminal sends to all processes, waits, and never comes to those that are started meanwhile.
+
+    Threads and processes inherit what signals are blocked, those that Dask starts in place of lost ones, too.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -44,6 +44,18 @@ def add_from(value, limbs, first):
     limbs[limb + np.uintp(2)] += sign * (high >> np.int64(32))
 
 
+@inner
+def add_integer(value, bit, limbs):
+    """Add ``value`` 2^(bit - 1074), |value| below 2^62, to limbs."""
+    limb = np.uintp(bit >> np.int64(5))
+    shift = bit & np.int64(31)
+    low = (value & _MASK) << shift
+    high = (value >> np.int64(32)) << shift
+    limbs[limb] += low & _MASK
+    limbs[limb + np.uintp(1)] += (low >> np.int64(32)) + (high & _MASK)
+    limbs[limb + np.uintp(2)] += high >> np.int64(32)
+
+
 @kernel
 def carry(limbs):
     """Bring each sum (a row of limbs) to its one representation: every limb but the last in [0, 2^32)."""

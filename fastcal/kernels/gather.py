@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import probabilities, softmax
+from .elementary import LIFT
 from .halves import floats_of, widen
 from .intrinsics import LINE, turn_tile
 from .jit import by_scores, inner, kernel
@@ -165,6 +166,7 @@ def hide_top(lines, n_lines, block):
             lines[np.uintp(k * BLOCK + i)] = real(-np.inf) if block[ARGMAX + i] == index else z
 
 
+ONE_LIFTED = 2.0**LIFT  # exp_lifted(0)
 FEW = 4  # of fewer classes little of a tile is wanted
 
 
@@ -231,10 +233,67 @@ def narrow(scores, from_logits, squares, inverse_t, rest_t, lowest, lines, lines
         top(lines_read, start, stop, start, 1, BLOCK, block)
         if from_logits:
             hide_top(lines, n_classes, block)
-            softmax.add(lines_read, lines_read, start, stop, inverse_t, rest_t, lowest, squares, BLOCK, block)
+            softmax.add(
+                lines_read, lines_read, start, stop, inverse_t, rest_t, lowest, squares, BLOCK, block, None, start
+            )
         else:
-            for k in range(n_classes):
-                probabilities.add_line(lines_read, k * BLOCK, k, squares, BLOCK, block)
+            if n_classes & 1:
+                for i in range(BLOCK):
+                    lines[np.uintp(n_classes * BLOCK + i)] = 0.0
+            for k in range(0, n_classes, 2):
+                probabilities.add_lines(lines_read, k * BLOCK, k, 1, squares, BLOCK, block)
+
+
+@inner
+def wide_row(row, upcoming, from_logits, squares, inverse_t, rest_t, lowest, lines, lines_read, lanes, powers):
+    """Gather what ``fold_sums`` makes the sums of a wide row of, in ``lanes``; the row ``upcoming`` is fetched.
+
+    ``powers`` (K + 4 LANES,) gets the e of logits, lifted, or is None.
+    """
+    n_classes = row.shape[0]
+    pair_size = 2 * LANES
+    whole = n_classes - n_classes % pair_size
+    fill = -np.inf if from_logits else 0.0
+    start = np.int64(0)
+    for i in range(pair_size):  # the last, incomplete pair, filled up
+        lines[i] = fill
+    for i in range(n_classes - whole):
+        lines[np.uintp(i)] = row[np.uintp(whole + i)]
+    clear(lanes)
+    for part in range(1 if whole == n_classes else 2):  # one call, one copy of its loop
+        end = np.int64(pair_size) if part else whole
+        top(lines_read if part else row, start, end, whole if part else start, LANES, LANES, lanes)
+    fold_top(lanes)
+    if not from_logits:
+        for k in range(0, n_classes, pair_size):
+            here = k < whole
+            offset = k if here else k - whole
+            probabilities.add_lines(row if here else lines_read, offset, k, LANES, squares, LANES, lanes)
+        return
+    # the pair that holds the maximum stands after the incomplete one in ``lines``, or is it
+    index = np.int64(lanes[ARGMAX])
+    pair = index // pair_size * pair_size
+    stop = np.int64(pair_size)
+    if pair < whole:
+        for i in range(pair_size):
+            lines[np.uintp(pair_size + i)] = row[np.uintp(pair + i)]
+        stop = np.int64(2 * pair_size)
+    lines[stop - pair_size + index - pair] = -np.inf
+    for part in range(3):
+        values = lines_read if part == 2 else row
+        begin = start if part == 0 else pair + pair_size
+        end = pair if part == 0 else whole
+        place = start
+        if part == 2:
+            begin = start if whole < n_classes else np.int64(pair_size)
+            end = stop
+            place = whole
+        softmax.add(values, upcoming, begin, end, inverse_t, rest_t, lowest, squares, LANES, lanes, powers, place)
+    if powers is not None:
+        if pair < whole:
+            for i in range(pair_size):
+                powers[np.uintp(pair + i)] = powers[np.uintp(whole + pair_size + i)]
+        powers[np.uintp(index)] = ONE_LIFTED
 
 
 @kernel
@@ -257,44 +316,9 @@ def wide(
     ``floats`` (K,) is for rows of half floats, widened; ``lines`` and both ``_read`` are as for ``narrow``.
     """
     n_classes = scores.shape[1]
-    pair_size = 2 * LANES
-    whole = n_classes - n_classes % pair_size
-    fill = -np.inf if from_logits else 0.0
     near = n_classes * scores.itemsize <= NEAR
-    start = np.int64(0)
     for n in range(scores.shape[0]):
         row = floats_of(scores[n], floats, floats_read)
         upcoming = scores[n + 1 if near and n + 1 < scores.shape[0] else n]
-        for i in range(pair_size):  # the last, incomplete pair, filled up
-            lines[i] = fill
-        for i in range(n_classes - whole):
-            lines[np.uintp(i)] = row[np.uintp(whole + i)]
-        clear(lanes)
-        for part in range(1 if whole == n_classes else 2):  # one call, one copy of its loop
-            end = np.int64(pair_size) if part else whole
-            top(lines_read if part else row, start, end, whole if part else start, LANES, LANES, lanes)
-        fold_top(lanes)
-        if from_logits:
-            # the pair that holds the maximum stands after the incomplete one in ``lines``, or is it
-            index = np.int64(lanes[ARGMAX])
-            pair = index // pair_size * pair_size
-            stop = np.int64(pair_size)
-            if pair < whole:
-                for i in range(pair_size):
-                    lines[np.uintp(pair_size + i)] = row[np.uintp(pair + i)]
-                stop = np.int64(2 * pair_size)
-            lines[stop - pair_size + index - pair] = -np.inf
-            for part in range(3):
-                values = lines_read if part == 2 else row
-                begin = start if part == 0 else pair + pair_size
-                end = pair if part == 0 else whole
-                if part == 2:
-                    begin = start if whole < n_classes else np.int64(pair_size)
-                    end = stop
-                softmax.add(values, upcoming, begin, end, inverse_t, rest_t, lowest, squares, LANES, lanes)
-        else:
-            for k in range(0, n_classes, LANES):
-                here = k < whole
-                offset = k if here else k - whole
-                probabilities.add_line(row if here else lines_read, offset, k, squares, LANES, lanes)
+        wide_row(row, upcoming, from_logits, squares, inverse_t, rest_t, lowest, lines, lines_read, lanes, None)
         fold_sums(lanes, from_logits, squares, work[n // BLOCK], n % BLOCK)

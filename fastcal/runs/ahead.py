@@ -14,17 +14,28 @@ from ..dumps import Batch
 
 # Batches read before they are asked for.
 DEPTH = 2
+# Seconds between two looks at whether to go on waiting for one.
+LOOK = 0.1
+
+
+class Stopped(BaseException):
+    """Ends a worker between two batches."""
 
 
 class Ahead(Iterator[Batch]):
     """The batches of a generator, which is opened, gone through and closed on the other thread.
 
+    Who waits for a batch stops waiting, and raises Stopped, once ``is_over``: what is read may be a pipe.
+
     A batch is valid until the next one is asked for. Batches of a dump may show memory that the next one is read into,
     so each is copied: into arrays used before, for pages that are new to the process cost more than the copy.
     """
 
-    def __init__(self, read: Callable[[], Generator[Batch, None, None]]) -> None:
+    def __init__(
+        self, read: Callable[[], Generator[Batch, None, None]], is_over: Callable[[], bool] = lambda: False
+    ) -> None:
         self._read = read
+        self._is_over = is_over
         self._slots = [_Slot() for _ in range(DEPTH + 2)]  # one is looked at, one is being filled
         self._held: deque[Batch] = deque()
         self._changed = threading.Condition()
@@ -55,7 +66,9 @@ class Ahead(Iterator[Batch]):
 
     def __next__(self) -> Batch:
         with self._changed:
-            self._changed.wait_for(lambda: self._held or self._ended)
+            while not self._changed.wait_for(lambda: self._held or self._ended, LOOK):
+                if self._is_over():
+                    raise Stopped
             if self._held:
                 batch = self._held.popleft()
                 self._changed.notify_all()

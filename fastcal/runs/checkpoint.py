@@ -6,6 +6,7 @@ It is the accumulator's own state, so that ``from_bytes`` and ``fastcal merge`` 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -124,7 +125,7 @@ class Checkpoint:
         try:
             found = restored(accumulator, kind, data)
             position = Position.from_json(run.get("position"))
-            self.started, self.seconds, self.complete = _times(run)
+            self.started, self.seconds, self.complete = times_of(run)
         except (ValueError, TypeError) as error:
             raise StateError(f"{self.path} was made with other options: {error}; {ANEW}") from error
         accumulator.merge(found)
@@ -220,11 +221,13 @@ def _kind(value: Any, kind: type) -> Any:
     return value
 
 
-def _times(run: dict[str, Any]) -> tuple[str, float, bool]:
-    try:
-        return str(run["started"]), float(run["seconds"]), run["complete"] is True
-    except (KeyError, TypeError) as error:
-        raise ValueError("its header is not that of a run") from error
+def times_of(run: dict[str, Any]) -> tuple[str, float, bool]:
+    """When a run began, its seconds, and whether it is complete; raises ValueError where a header does not say."""
+    started, seconds, complete = (run.get(name) for name in ("started", "seconds", "complete"))
+    if isinstance(started, str) and type(seconds) in (int, float) and type(complete) is bool:
+        if 0 <= float(seconds or 0.0) < math.inf:
+            return started, float(seconds or 0.0), complete
+    raise ValueError("its header is not that of a run")
 
 
 def _roles(dump: Dump) -> dict[str, Any]:

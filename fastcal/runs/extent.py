@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 
+from ..dumps import Dump
 from .position import Position
 from .tasks import Task
 
@@ -17,11 +18,8 @@ class Extent:
         sizes = [task.piece.n_rows for task in tasks]
         self.n_rows = None if None in sizes else sum(size or 0 for size in sizes)
         pieces = Counter(id(task.dump) for task in tasks)
-        self._bytes: dict[int, float] = {}
-        for task in tasks:
-            with suppress(OSError):
-                n_bytes = sum(path.stat().st_size for path in task.dump.files)
-                self._bytes[task.number] = n_bytes / pieces[id(task.dump)]
+        sizes_of = {id(task.dump): _size(task.dump) for task in tasks}
+        self._bytes = {task.number: sizes_of[id(task.dump)] / pieces[id(task.dump)] for task in tasks}
         self.n_bytes = int(sum(self._bytes.values()))
         self.position = Position()  # where the run is: set by it
 
@@ -33,3 +31,12 @@ class Extent:
             done = tuple(self.position.done)
             return min(1.0, sum(self._bytes.get(number, 0.0) for number in done) / self.n_bytes)
         return None
+
+
+def _size(dump: Dump) -> int:
+    """Bytes of its files, as far as they can be told."""
+    size = 0
+    for path in dump.files:
+        with suppress(OSError):
+            size += path.stat().st_size
+    return size

@@ -12,7 +12,7 @@ from typing import Any
 from .. import accumulators
 from ..accumulators.mergeable import Mergeable
 from ..accumulators.serial import kind_and_run, with_run
-from .checkpoint import VERSION, StateError, inputs_of, read_state
+from .checkpoint import VERSION, StateError, inputs_of, read_state, times_of
 from .fingerprint import Fingerprint
 from .looks import KIND, Looks
 from .position import Position
@@ -113,15 +113,27 @@ def state_bytes(total: Any, states: Sequence[Kept]) -> bytes:
     runs = [one.run for one in states if one.run is not None]
     if len(runs) < len(states):
         return data
+    try:
+        times = [times_of(run) for run in runs]
+    except ValueError as error:
+        raise StateError(f"{states[0].path} or one after it: {error}") from error
     run = {
         "version": VERSION,
         "fastcal": runs[0].get("fastcal"),
-        "inputs": [dump for one in runs for dump in one.get("inputs", [])],
-        "roles": [roles for one in runs for roles in one.get("roles", [])],
+        "inputs": [
+            [[one.name, one.size, one.mtime_ns, one.sha256] for one in dump]
+            for state in states
+            for dump in state.inputs
+        ],
+        "roles": [roles for one in runs for roles in _list(one.get("roles"))],
         "cut": None,  # nothing that could be gone on with
         "position": Position().to_json(),
-        "started": min(str(one.get("started")) for one in runs),
-        "seconds": sum(float(one.get("seconds", 0.0)) for one in runs),
+        "started": min(started for started, _, _ in times),
+        "seconds": sum(seconds for _, seconds, _ in times),
         "complete": not any(one.is_partial for one in states),
     }
     return with_run(data, run)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -16,6 +16,7 @@ from ..accumulators.evaluation import Evaluation
 from ..accumulators.paired import PairedAccumulator
 from ..arrays import Array
 from ..calibrators.base import FitWarning
+from ..calibrators.before_after import before_after
 from ..calibrators.forms import Input
 from ..calibrators.methods import METHODS, for_scores
 
@@ -99,7 +100,7 @@ def _steps(
             continue  # it takes rows
         yield (
             f"fit {method}: {dtype} {form}, {_columns(n)}",
-            partial(_fit, method, *_rows(n, dtype, form), cast(Input, form)),
+            partial(_fit, make, method, *_rows(n, dtype, form), cast(Input, form)),
         )
 
 
@@ -139,7 +140,9 @@ def _compare(settings: dict[str, Any], scores: Array, y: Array) -> None:
     PairedAccumulator(**settings).update(y, scores, scores, sample_weight=np.ones(len(y))).compute()
 
 
-def _fit(method: str, scores: Array, y: Array, form: Input) -> None:
+def _fit(make: Callable[[dict[str, Any]], Any], method: str, scores: Array, y: Array, form: Input) -> None:
+    """As ``fastcal fit``, ``apply`` and a report of what they made."""
     calibrator = for_scores(method, form, None)
-    calibrator.fit(scores, y)
-    calibrator.predict_proba(scores)
+    calibrator.fit_batches([(scores, y)])
+    before_after(calibrator, [(scores, y)])
+    make({}).update(y, calibrator.predict_proba(scores))

@@ -8,10 +8,11 @@ number of workers nor who took which piece, nor when they were merged, shows in 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 
-from .ahead import Ahead
+from ..dumps import Batch
+from .ahead import Ahead, Stopped
 from .columns import Columns
 from .tasks import Adding, Task, numbers_rows
 from .total import Total
@@ -20,10 +21,6 @@ from .total import Total
 LOOK = 0.1
 STOPPING = 5.0
 ADDING = 1.0
-
-
-class Stopped(BaseException):
-    """Ends a worker at a batch's end."""
 
 
 def chains(tasks: Iterable[Task], numbered: bool) -> Iterator[list[Task]]:
@@ -162,8 +159,11 @@ class Worker:
         """Returns the task's rows, with those that were done already."""
         workers, self._number = self._workers, task.number
         adding = Adding(task, self._accumulator)
-        batches = Ahead(lambda: task.dump.read(task.piece, task.skip)) if self._ahead else None
-        with closing(batches or task.dump.read(task.piece, task.skip)) as source:
+
+        def read() -> Generator[Batch, None, None]:
+            return task.dump.read(task.piece, task.skip)
+
+        with closing(Ahead(read, lambda: workers.is_over(task.number)) if self._ahead else read()) as source:
             for batch in source:
                 if workers.is_over(task.number):
                     raise Stopped
