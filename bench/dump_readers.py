@@ -1,6 +1,6 @@
 """``python -m bench.dump_readers``: batches of binary dumps, beside what reading the same bytes takes at the least.
 
-Bare loops over pyarrow and over ``preadv`` against ``for batch in dump.read(piece)``, with the same rows a batch, on the
+Bare loops over pyarrow and ``preadv`` against ``for batch in dump.read(piece)``, with the same rows a batch and the
 same number of threads, turn about in one process, files in the page cache.
 """
 
@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -77,7 +78,7 @@ def copied(path: Path, n_threads: int) -> float:
         os.close(file)
 
     edges = [size * k // n_threads for k in range(n_threads + 1)]
-    return shared(read, list(zip(edges, edges[1:], strict=False)), n_threads)
+    return shared(read, list(pairwise(edges)), n_threads)
 
 
 def decoded(path: Path, columns: list[str], rows: int, n_threads: int) -> float:

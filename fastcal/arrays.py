@@ -114,7 +114,7 @@ class Predictions:
     from_logits: bool
     shape: tuple[int, ...]
     groups: Any = None  # which slice each row belongs to, where slices are kept
-    first_row: int = 0  # the number of the first row in its stream
+    first_row: int | Array = 0  # the number of the first row in its stream, or those of all
 
     @property
     def n_rows(self) -> int:

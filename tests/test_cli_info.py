@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -128,6 +129,12 @@ def test_what_a_calibrator_holds(folder, capsys):
     assert (found["kind"], found["class"]) == ("calibrator", "TemperatureScaling")
     assert found["fitted"]["temperature_"] == fitted.temperature_
     assert found["fitted"]["n_rows_"] == 3
+    logits = np.random.default_rng(1).normal(size=(200, 3))
+    fc.TemperatureScaling().fit(logits, np.append(logits[:150].argmax(axis=1), [0, 1] * 25), held_out=0.5).save(
+        "h.json"
+    )
+    (found,) = told(capsys, "h.json")["files"]
+    assert found["figures"]["after"]["n"] == 100
     vector = fc.VectorScaling().fit(np.random.default_rng(0).normal(size=(50, 3)), np.arange(50) % 3)
     vector.save("v.json")
     (found,) = told(capsys, "v.json")["files"]
@@ -145,6 +152,39 @@ def test_damaged_and_foreign_files_are_one_line(folder, capsys):
     fails(command(capsys, "info", "t.json"), "t.json is not a fastcal calibrator")
     fails(command(capsys, "info", "nowhere.npz"), "nowhere.npz does not exist")
     fails(command(capsys, "info", "--json", "no/such/x"), "no/such/x cannot be written")
+
+
+def sealed(**header):
+    line = {"format": "fastcal-state", "version": 2, "sha256": hashlib.sha256(b"").hexdigest(), "arrays": [], **header}
+    return json.dumps(line).encode() + b"\n"
+
+
+def deep(n):
+    return json.loads("[" * n + "]" * n)
+
+
+HOSTILE = {
+    "no settings": {"class": "Looks"},
+    "settings that are none": {"class": "Looks", "settings": [1]},
+    "deep settings": {"class": "Looks", "settings": {"a": deep(400), "b": {"c": deep(400)}}},
+    "a run that is none": {"class": "Looks", "settings": {}, "run": 5},
+    "a run of nothing": {"class": "Looks", "settings": {}, "run": {"inputs": [[1]], "seconds": deep(300)}},
+    "a class that is none": {"class": deep(300), "settings": {}},
+    "markup": {"class": "\x1b[31m[bold]", "settings": {"[red]\x07": "\u202e[/]"}},
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_states_are_told_of_or_one_line(folder, capsys, name):
+    (folder / "x.state").write_bytes(sealed(**HOSTILE[name]))
+    done = command(capsys, "info", "x.state")
+    assert "\x1b" not in done.out + done.err
+    assert "\u202e" not in done.out + done.err
+    if done.code:
+        fails(done, "x.state")
+    else:
+        assert "state" in done.out
+        assert len(done.out) < 5000
 
 
 def test_hostile_names_do_not_reach_the_terminal(folder, capsys):

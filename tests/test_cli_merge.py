@@ -236,6 +236,14 @@ def test_standard_input_has_no_state(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_ctrl_c_before_anything_is_read_ends_with_130(shards, fastcal, monkeypatch):
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fastcal.dumps.open_dumps", stop)
+    assert fastcal("report", shards / "0.npz")[0] == 130
+
+
 def test_a_page_says_where_its_figures_come_from(shards, fastcal):
     pytest.importorskip("jinja2", reason="pages need the plot extra")
     code, _, err = fastcal("report", shards / "0.npz", "--html", shards / "page.html", "--bins", 10)

@@ -215,6 +215,14 @@ def test_columns_of_other_types_than_numbers(tmp_path):
     np.testing.assert_array_equal(batch.groups, SLICES)
 
 
+@pytest.mark.parametrize("name", ["d.parquet", "d.arrow"])
+def test_rows_that_are_tensors(tmp_path, name):
+    given = pa.table({"labels": LABELS, "logits": pa.FixedShapeTensorArray.from_numpy_ndarray(LOGITS)})
+    pq.write_table(given, tmp_path / name) if name == "d.parquet" else write_ipc(tmp_path / name, given)
+    (dump,) = open_dumps([tmp_path / name], Roles())
+    np.testing.assert_array_equal(joined(list(dump.batches()), "scores"), LOGITS)
+
+
 def test_leading_axes_are_rows(tmp_path):
     np.savez(tmp_path / "d.npz", logits=LOGITS.reshape(7, 100, K), labels=LABELS.reshape(7, 100))
     (dump,) = open_dumps([tmp_path / "d.npz"], Roles(ignore_index=4))

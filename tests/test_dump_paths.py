@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import fastcal as fc
 from fastcal.dumps import DumpError, Roles, formats, open_dumps
 from fastcal.dumps.labels import class_names
 
@@ -57,6 +58,7 @@ def folder(tmp_path):
 
 
 def test_a_folder_is_its_files_in_order(folder):
+    np.save(folder / "b" / "val_other.npy", np.zeros(2))  # nobody asks for it
     dumps = open_dumps([folder], Roles())
     assert names(dumps, folder) == ["a.npz", "b/1.npz", "b/2.parquet", "b/val_*.npy", "c.parquet"]
     for dump in dumps:
@@ -270,3 +272,19 @@ def test_every_suffix_has_its_reader():
     for suffix in formats.READERS:
         assert formats.suffix_of(Path(f"A.b{suffix.upper()}")) == suffix
         assert callable(formats.reader(suffix).open_dump)
+
+
+def test_batches_for_a_fit(tmp_path):
+    labels = np.where(np.arange(20) == 7, -1, LABELS)
+    np.savez(tmp_path / "a.npz", probs=PROBS, labels=labels, w=np.arange(20.0))
+    np.savez(tmp_path / "none.npz", probs=PROBS[:2], labels=np.array([-1, -1]), w=np.zeros(2))
+    read = fc.read_batches(tmp_path, ignore_index=-1, weights="w")
+    assert not read.from_logits
+    for _ in range(2):
+        ((scores, found, weights),) = read
+        np.testing.assert_array_equal(scores, np.delete(PROBS, 7, axis=0))
+        np.testing.assert_array_equal(found, np.delete(LABELS, 7))
+        np.testing.assert_array_equal(weights, np.delete(np.arange(20.0), 7))
+    np.savez(tmp_path / "a.npz", probs=PROBS, labels=np.array(["c", "b", "a"])[LABELS])
+    ((_, found),) = fc.read_batches(tmp_path / "a.npz", classes=["c", "b", "a"])
+    np.testing.assert_array_equal(found, LABELS)

@@ -30,6 +30,7 @@ NAMES = ["probs_0", "probs_1", "probs_2"]
 @pytest.fixture(params=[lines.BLOCK, 64], ids=["one block", "many blocks"])
 def block_bytes(request, monkeypatch):
     monkeypatch.setattr(lines, "BLOCK", request.param)
+    monkeypatch.setattr(csv, "COLUMN", 1)
 
 
 def written(header, rows, *, end="\n", separator=",", quoting=stdlib_csv.QUOTE_MINIMAL):
@@ -118,7 +119,7 @@ def test_old_macs_line_ends_and_quotes_within_text(tmp_path):
 
 
 def test_values_that_are_missing_or_written_otherwise(tmp_path):
-    rows = [[" 0.5 ", " 1 "], ["5e-1", "1.0"], ["+.5", "TRUE"], ["", "0"], ["nan", "false"], ["NA", "1e0"], ["None", 1]]
+    rows = [[" 0.5 ", " 1 "], ["5e-1", "1.0"], ["+.5", "TRUE"], ["", "0"], ["nan", "false"], ["NA", "1e0"], ["-NaN", 1]]
     labels, scores, *_ = arrays(saved(tmp_path, "a.csv", written(["probs", "label"], rows)))
     np.testing.assert_array_equal(scores, [0.5, 0.5, 0.5, *[np.nan] * 4])
     assert labels.tolist() == [1, 1, 1, 0, 0, 1, 1]
@@ -187,6 +188,7 @@ HOSTILE = {
     "long.csv": (b"probs,label\n0.5,1\n0.5,1,2\n", "long.csv: line 3 has 3 columns, the first line has 2"),
     "text.csv": (b'probs,label,x\n0.5,1,"a\nb"\nhigh,1,c\n', "text.csv: line 4: probs is 'high', no number"),
     "list.csv": (b'probs,label\n"[0.5, 0.5]",1\n', "list.csv: line 2: probs is '\\[0.5, 0.5\\]', no number"),
+    "none.csv": (b"probs,label\nNone,1\n", "none.csv: line 2: probs is 'None', no number"),
     "under.csv": (b"probs,label\n1_0,1\n", "under.csv: line 2: probs is '1_0', no number"),
     "missing.csv": (b"probs,label\n0.5,1\n0.5, \n", "missing.csv: line 3: label is missing"),
     "label.csv": (b"probs,label\n0.5,1\n0.5,3x\n", "label.csv: line 3: label is '3x', no number; for text say"),
@@ -239,6 +241,7 @@ def test_columns_that_are_not_there(tmp_path):
 
 def test_a_line_without_end_is_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr(lines, "BLOCK", 64)
+    monkeypatch.setattr(csv, "COLUMN", 1)
     path = saved(tmp_path, "long.csv", long)
     monkeypatch.setattr(csv.CsvDump, "longest", 128)
     with pytest.raises(DumpError, match=r"long.csv: line 3 is longer than 0 MB"):
@@ -248,8 +251,16 @@ def test_a_line_without_end_is_bounded(tmp_path, monkeypatch):
         arrays(saved(tmp_path, "a.csv", b"a,b,c,d,probs,label\n"))
 
 
+def test_columns_are_bounded(tmp_path, monkeypatch):
+    path = saved(tmp_path, "d.csv", table())
+    monkeypatch.setattr(csv, "MOST_SCORES", 2)
+    with pytest.raises(DumpError, match=r"d\.csv has 3 columns of scores, at most 2 are read of text"):
+        arrays(path)
+
+
 def test_rows_wider_than_what_a_thread_takes(tmp_path, monkeypatch):
     monkeypatch.setattr(lines, "PART", 16)
+    monkeypatch.setattr(csv, "COLUMN", 1)
     np.testing.assert_array_equal(arrays(saved(tmp_path, "d.csv", table()))[1], PROBS)
 
 
@@ -266,6 +277,7 @@ def test_any_text_and_any_blocks_are_what_the_standard_library_wrote(texts, bloc
     data = written(["label", "text", "logits"], rows, end=end, quoting=quoting)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lines, "BLOCK", block)
+        patch.setattr(csv, "COLUMN", 1)
         dump = csv.open_stream(io.BytesIO(data), "text", Roles(groups="text"))
         found = list(dump.batches())
     assert [label for batch in found for label in batch.labels.tolist()] == list(range(len(texts)))
@@ -277,6 +289,7 @@ def test_any_text_and_any_blocks_are_what_the_standard_library_wrote(texts, bloc
 def test_any_bytes_give_rows_or_one_line(data, block):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lines, "BLOCK", block)
+        patch.setattr(csv, "COLUMN", 1)
         try:
             dump = csv.open_stream(io.BytesIO(b"logits,label,x\n0.5,1,a\n" + data), "bytes", Roles(groups="x"))
             outcome = "rows" * sum(batch.n_rows for batch in dump.batches())

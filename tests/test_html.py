@@ -298,3 +298,18 @@ def test_without_jinja2_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(ModuleNotFoundError, match=r"fastcal\[plot\]"):
         page({}, provenance(), "rows")
+
+
+def test_classes_have_their_names_where_there_are_some():
+    y, logits = rows()
+    report = fc.Evaluation(from_logits=True).update(y, logits).compute()
+    names = ["cat", HOSTILE[0], HOSTILE[4], "dog"]
+    text = page({"report": report}, provenance(), "rows", class_names=names)
+    found = Page(text)
+    order = np.argsort(-report["classes"].ece)
+    shown = [words.shown(names[k]) for k in order]
+    assert [row[0] for row in found.table("classes-all")[1]] == shown
+    assert [one.text for one in found.all("bdi")][1 : 1 + len(shown)] == shown
+    assert len(found.all("script")) == 1
+    with pytest.raises(ValueError, match="class_names are 3, for 4 classes"):
+        page({"report": report}, provenance(), "rows", class_names=names[:3])

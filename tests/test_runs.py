@@ -72,6 +72,21 @@ def test_rows_that_are_ignored_do_not_count():
     assert sum(told) == N  # of all that were read
 
 
+@pytest.mark.parametrize("batch", [5, 7, 60])
+def test_numbers_of_rows_are_those_of_the_file(batch):
+    """However it is read: rows that are left out have theirs, too."""
+    ignored = np.arange(N) % 3 == 1
+    dump = MemoryDump(LABELS, SCORES, ignored=ignored, cuts=(0, 20, 41), batch=batch)
+    found = evaluate([dump], fc.Evaluation(bootstrap=4), n_threads=2)
+    expected = fc.Evaluation(bootstrap=4)
+    for row in np.flatnonzero(~ignored):
+        expected.update(LABELS[row : row + 1], SCORES[row : row + 1], row=int(row))
+    assert found.to_bytes() == expected.to_bytes()
+    for wrong in (np.arange(3), np.arange(N) * 1.0, np.arange(N) - 1):
+        with pytest.raises(ValueError, match="row is an array"):
+            fc.Evaluation(bootstrap=4).update(LABELS, SCORES, row=wrong)
+
+
 def test_a_run_adds_to_what_was_seen_before():
     seen = fc.Evaluation().update(LABELS[:5], SCORES[:5])
     found = evaluate([MemoryDump(LABELS[5:], SCORES[5:], cuts=(0, 9))], seen)

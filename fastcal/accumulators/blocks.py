@@ -138,6 +138,14 @@ def bootstrap(blocks: Blocks) -> BootstrapIntervals:
     return BootstrapIntervals(blocks.intervals(0.95, 1000, 0))
 
 
+def block_of(numbers: Array, seed: int) -> Array:
+    """The blocks of rows of these numbers, where they do not follow each other; see :func:`kernels.grouped.blocks`."""
+    x = (numbers.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return ((x ^ (x >> np.uint64(31))) >> np.uint64(54)).astype(np.int64)
+
+
 def check_seed(name: str, seed: Any) -> int:
     """A seed as an integer; raises ValueError for what is none."""
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 1 << 63:
@@ -170,8 +178,11 @@ class BlockPart(GroupPart):
 
     def codes(self, rows: Rows) -> tuple[Array, Array]:
         """The block of each row of a chunk."""
+        first = rows.predictions.first_row
+        if not isinstance(first, int):
+            return block_of(first[rows.start : rows.start + rows.n], self.seed), LABELS
         codes = np.empty(rows.n, np.int64)
-        kernels.grouped.blocks(np.uint64(rows.predictions.first_row + rows.start), np.uint64(self.seed), codes)
+        kernels.grouped.blocks(np.uint64(first + rows.start), np.uint64(self.seed), codes)
         return codes, LABELS
 
     def collect(self, state: State) -> State:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Self, Unpack
 
-from ..arrays import DataError, array_of
+import numpy as np
+
+from ..arrays import Array, DataError, array_of
 from .base import Accumulator, Options, Part
 from .bins import Binning
 from .blocks import BlockPart, check_seed
@@ -87,13 +89,14 @@ class Evaluation(Accumulator):
         self._lingers = not groups and bootstrap is None  # slices change from batch to batch
 
     def update(
-        self, y_true: Any, y_prob: Any, *, sample_weight: Any = None, groups: Any = None, row: int | None = None
+        self, y_true: Any, y_prob: Any, *, sample_weight: Any = None, groups: Any = None, row: int | Array | None = None
     ) -> Self:
         """Add rows; returns self.
 
         ``y_true`` (N,) integer labels; ``y_prob`` (N,) probabilities of class 1 or (N, K) rows, or logits of either
         form with ``from_logits=True``; ``sample_weight`` (N,), each 0 or from 1e-100 to 1e100, None for 1 each;
-        ``groups`` (N,) integers, or labels of any kind that can be hashed; ``row``, the number of the first row.
+        ``groups`` (N,) integers, or labels of any kind that can be hashed; ``row``, the number of the first row,
+        or an array of the numbers of all.
         Raises DataError (a ValueError) naming the argument, the place and the value, and TypeError for what is not
         numbers; the state is then as it was before.
         """
@@ -105,7 +108,7 @@ class Evaluation(Accumulator):
         if wanted:
             batch.groups = GroupColumn.of(groups, array_of("y_true", y_true).shape)
         counts = self._row_counts()
-        batch.first_row = counts["n"] + counts["n_nan"] if row is None else _row_number(row)
+        batch.first_row = counts["n"] + counts["n_nan"] if row is None else _row_number(row, batch.n_rows)
         return self._take_batch(batch)
 
     @property
@@ -137,7 +140,12 @@ def _names(parts: Any, known: dict[str, Any]) -> list[str]:
     return sorted(set(parts))
 
 
-def _row_number(row: Any) -> int:
+def _row_number(row: Any, n: int) -> int | Array:
+    """The number of the first row, or those of all."""
+    if isinstance(row, np.ndarray):
+        if row.shape != (n,) or row.dtype.kind not in "iu" or (row < 0).any() or (row >= 1 << 62).any():
+            raise ValueError(f"row is an array {row.shape} of {row.dtype}; expected the number, from 0 up, of each row")
+        return row
     if isinstance(row, bool) or not hasattr(row, "__index__") or not 0 <= int(row) < 1 << 62:
         raise ValueError(f"row is {row!r}; expected an integer from 0 up")
     return int(row)

@@ -30,11 +30,11 @@ for command in (report, fit, apply, check, compare, merge, convert, info, warmup
 def run(arguments: list[str]) -> int:
     """Run a command; returns the exit code. A misspelt option is bad input like any other: one line."""
     try:
-        app(args=arguments or ["--help"], prog_name="fastcal", standalone_mode=False)
+        ended = app(args=arguments or ["--help"], prog_name="fastcal", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except Exception as error:
         if not hasattr(error, "format_message"):  # the parser's own errors; where their class lives varies
             raise
         fail(error.format_message())
-    return 0
+    return ended if isinstance(ended, int) else 0  # 130 after Ctrl-C, as newer versions of typer end it

@@ -62,8 +62,9 @@ def check(
     normal interval where every bin's gap exceeds 3 standard errors and else by the root of that of
     squared_ce_debiased, which ECE does not exceed; others by bootstrap. Counts are taken as they are.
 
-    --groups holds every group to every threshold. Each group's bound is its own: that all hold is no surer than each.
-    Groups of too few rows to be sure fail with --confident; --least-rows leaves them out.
+    --groups holds every group to every threshold, each by its own bound: a check that passes wrongly has passed its
+    worst group wrongly, however many there are. Groups of too few rows to be sure fail with --confident; --least-rows
+    leaves them out.
     """
     if sample == bool(dumps):
         fail("name a dump, or say --sample" if not sample else "--sample takes no dump")

@@ -14,7 +14,7 @@ from .batches import Dump, DumpError, first_line, rows_per_batch
 from .columns import ScoreColumns, is_list
 
 # Bytes of a row group that are held, with the addition: up to that they stay as large as they are, larger ones are cut.
-GROUP_BYTES = 96 << 20
+GROUP_BYTES = 80 << 20
 # Groups of a file of which the largest has so many bytes are made while the one before is written: two are held.
 SMALL_GROUP = 20 << 20
 BATCH_BYTES = 8 << 20

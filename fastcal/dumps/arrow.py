@@ -94,8 +94,12 @@ class ArrowFileDump(Dump):
             with _damage(self.name), _opened(self._path) as file:
                 ColumnReader(file.schema, self.roles, self.name)
                 shortest = file.schema.get_field_index(self.roles.labels or file.schema.names[0])
-            with _damage(self.name), _opened(self._path, [shortest], _Pages(self._path)) as file:
-                self._counted = [file.get_batch(i).num_rows for i in range(file.num_record_batches)]
+            pages, counted = _Pages(self._path), []
+            with _damage(self.name), _opened(self._path, [shortest], pages) as file:
+                for number in range(file.num_record_batches):
+                    counted.append(file.get_batch(number).num_rows)
+                    pages.give_back()  # without labels, what was looked at may be the scores
+            self._counted = counted
         return self._counted
 
 

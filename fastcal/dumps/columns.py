@@ -79,7 +79,7 @@ class ScoreColumns:
         import pyarrow as pa
 
         kinds = {schema.field(name).type for name in self.names}
-        floats = [np.dtype(kind.to_pandas_dtype()) for kind in kinds if pa.types.is_floating(kind)]
+        floats = [np.dtype(f"f{kind.bit_width // 8}") for kind in kinds if pa.types.is_floating(kind)]
         return np.result_type(*floats) if len(floats) == len(kinds) else np.dtype(np.float64)
 
     def _rows(self, column: Any, first_row: int) -> Array:
@@ -88,25 +88,36 @@ class ScoreColumns:
         (name,) = self.names
         if column.null_count:
             raise missing(column, name, self._where, first_row)
-        flat = plain(column.flatten())
+        start, n_values, width = self._place(column, first_row)
+        flat = plain(column.values.slice(start, n_values))  # flatten() would be the same by way of pyarrow.compute
         if not (pa.types.is_floating(flat.type) or pa.types.is_integer(flat.type)):
             raise DumpError(f"{name} in {self._where} has lists of {flat.type}; expected lists of floats")
         if flat.null_count and pa.types.is_integer(flat.type):
             flat = flat.cast(pa.float64())
+        values: Array = flat.to_numpy(zero_copy_only=False)  # missing floats become NaN
+        return values.reshape(len(column), width)
+
+    def _place(self, column: Any, first_row: int) -> tuple[int, int, int]:
+        """Where the values of a list column begin, how many there are, and how many a row has."""
+        import pyarrow as pa
+
+        n, (name,) = len(column), self.names
         if pa.types.is_fixed_size_list(column.type):
             width = column.type.list_size
+            start = column.offset * width
         else:
             offsets = column.offsets.to_numpy()
-            width = self.width or (int(offsets[1] - offsets[0]) if len(column) else 1)
-            other = np.flatnonzero(offsets[1:] - offsets[:-1] != width)
-            if other.size:
-                row = int(other[0])
-                given = f"{name}[{first_row + row}] has {offsets[row + 1] - offsets[row]} values"
+            start = int(offsets[0]) if n else 0
+            width = self.width or (int(offsets[1]) - start if n else 1)
+            same = n == 0 or np.array_equal(offsets[1:] - offsets[:-1], np.broadcast_to(offsets.dtype.type(width), n))
+            if not same:
+                lengths = np.diff(offsets)
+                row = int(np.flatnonzero(lengths != width)[0])
+                given = f"{name}[{first_row + row}] has {lengths[row]} values"
                 raise DumpError(f"{self._where}: {given}, other rows have {width}")
         if not 0 < width <= MAX_CLASSES:
             raise DumpError(f"{self._where}: {name} has rows of {width} values; a row holds 1 to {MAX_CLASSES}")
-        values: Array = flat.to_numpy(zero_copy_only=False)  # missing floats become NaN
-        return values.reshape(len(column), width)
+        return start, n * width, width
 
 
 class ColumnReader:
@@ -163,6 +174,8 @@ def is_list(kind: Any) -> bool:
     """Whether a column holds a list a row."""
     import pyarrow as pa
 
+    if isinstance(kind, pa.BaseExtensionType):  # a tensor a row
+        kind = kind.storage_type
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 

@@ -75,6 +75,7 @@ class Lines:
         self.longest = longest
         self.line = 1
         self.ended = False
+        self.block = BLOCK
         self._file = _inflated(file, name)
         self._buffer = bytearray(BLOCK)
         self._start = self._stop = 0  # of what was read, and not taken yet
@@ -143,8 +144,9 @@ class Lines:
         if held >= self.longest:
             raise DumpError(f"{self.name}: line {self.line} is longer than {self.longest >> 20} MB")
         old = self._buffer
-        if held > len(old) // 2:
-            self._buffer = bytearray(2 * len(old))
+        size = max(self.block, 2 * len(old) if held > len(old) // 2 else 0)
+        if size > len(old):
+            self._buffer = bytearray(size)
         self._buffer[:held] = memoryview(old)[self._start : self._stop]
         self._start, self._stop = 0, held
         with memoryview(self._buffer) as view:

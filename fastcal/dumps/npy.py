@@ -62,10 +62,15 @@ def npy_array(path: Path, name: str) -> StoredArray:
 
 
 def open_arrays(paths: Iterable[Path], asked: Roles) -> list[StoredDump]:
-    """The dumps that .npy files hold together: one for each prefix of their names, in order of the first file."""
+    """The dumps that .npy files hold together: one for each prefix of their names, in order of the first file.
+
+    ``run1/val_logits.npy`` is array ``logits`` of the dump ``run1/val_``; ``run1/val_other.npy`` belongs to it, too.
+    """
+    places = {path: _split(path, asked) for path in paths}
+    prefixes = sorted((place[0] for place in places.values() if place), key=len)
     found: dict[str, dict[str, Path]] = {}
-    for path in paths:
-        prefix, name = _split(path, asked)
+    for path, place in places.items():
+        prefix, name = place or _beside(path, prefixes)
         group = found.setdefault(prefix, {})
         if name in group:
             raise DumpError(f"{group[name]} and {path} are both {name!r} of one dump")
@@ -82,11 +87,23 @@ def _together(where: str, paths: dict[str, Path], asked: Roles) -> StoredDump:
     return StoredDump(where, arrays, roles)
 
 
-def _split(path: Path, asked: Roles) -> tuple[str, str]:
-    """``run1/val_logits.npy`` is array ``logits`` of the dump ``run1/val_``."""
+def _split(path: Path, asked: Roles) -> tuple[str, str] | None:
+    """The prefix and the array's name; None where the name says nothing."""
     names = [*asked.named, *(name for known in KNOWN.values() for name in known)]
     for name in names:
-        match = re.fullmatch(rf"(|.*[-_.]){re.escape(name)}", path.stem)
+        match = re.fullmatch(rf"(|.*[-_.]){re.escape(name)}", path.stem, re.DOTALL)
         if match:
-            return str(path.parent / "_")[:-1] + match[1], name
-    return str(path.parent / "_")[:-1], path.stem
+            return _folder(path) + match[1], name
+    return None
+
+
+def _beside(path: Path, prefixes: list[str]) -> tuple[str, str]:
+    """The longest of the prefixes that a file has, and the rest of its name; else all of it."""
+    whole = _folder(path) + path.stem
+    fitting = [prefix for prefix in prefixes if whole.startswith(prefix) and len(prefix) >= len(_folder(path))]
+    prefix = fitting[-1] if fitting else _folder(path)
+    return prefix, whole[len(prefix) :] or path.stem
+
+
+def _folder(path: Path) -> str:
+    return str(path.parent / "_")[:-1]

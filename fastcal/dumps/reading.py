@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from ..arrays import Array
+from .ahead import ahead
 from .batches import DumpError
 from .names import Roles
 from .opening import open_dumps
@@ -26,10 +27,11 @@ class BatchReader:
 
     def __iter__(self) -> Iterator[tuple[Array, ...]]:
         for dump in open_dumps(self._paths, self._roles):
-            with closing(dump.batches()) as batches:
+            with closing(dump.batches()) as read, closing(ahead(read)) as batches:
                 for batch in batches:
-                    weights = () if batch.weights is None else (batch.weights,)
-                    yield (batch.scores, batch.labels, *weights)
+                    if batch.n_rows:  # all of its rows may be ignored
+                        weights = () if batch.weights is None else (batch.weights,)
+                        yield (batch.scores, batch.labels, *weights)
 
 
 def read_batches(
@@ -39,11 +41,15 @@ def read_batches(
     probs: str | None = None,
     labels: str | None = None,
     weights: str | None = None,
+    classes: Sequence[str] | None = None,
+    ignore_index: int | None = None,
 ) -> BatchReader:
     """The rows of dumps as batches that can be gone through again and again: for ``fit_batches``.
 
-    ``paths``: a .npz or Parquet file, or a list of such and of .npy files that belong together; ``logits``, ``probs``,
-    ``labels`` and ``weights`` name arrays in them, where they are not called that. Memory holds a batch of 16 MB.
+    ``paths``: a file, a folder of files or a pattern, or a list of such: .npz, .npy files that belong together, Parquet,
+    Arrow, safetensors, CSV, JSON lines; ``logits``, ``probs``, ``labels`` and ``weights`` name arrays in them, where
+    they are not called that. ``classes`` are what labels are called as text, in the order of the columns; rows labelled
+    ``ignore_index`` are left out. Memory holds a few batches of 4 MB; the next one is read while one is worked on.
     ``.from_logits`` says which of the two the scores are; a calibrator whose ``input`` is the other raises ValueError.
     Raises DumpError, a ValueError, for what cannot be read.
 
@@ -52,5 +58,7 @@ def read_batches(
     >>> round(fc.TemperatureScaling().fit_batches(fc.read_batches(SAMPLE)).temperature_, 4)
     2.6189
     """
+    named = None if classes is None else tuple(map(str, classes))
+    asked = Roles(logits, probs, labels, weights, classes=named, ignore_index=ignore_index)
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    return BatchReader([Path(path) for path in given], Roles(logits, probs, labels, weights))
+    return BatchReader([Path(path) for path in given], asked)

@@ -16,18 +16,21 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 from ..dumps import DumpError
 from ..dumps.batches import first_line
-from ..runs import Looks, Task, run_task
+from ..runs import Task, run_task
 from ..runs.tasks import OnRows, numbers_rows
 from .dask_sources import library
+from .dask_states import restored
 
 # Told of tasks that are done, and of the state of all that are.
-OnState = Callable[[list[int], Looks], None]
+OnState = Callable[[list[int], Any], None]
+A = TypeVar("A")
 
 GROUP_SECONDS = 1.0
 AHEAD = 2  # groups a thread of the cluster: one that runs, one that waits for it
@@ -44,7 +47,7 @@ class Order:
     """What a worker is asked to do: some tasks, and what it needs to be like to do them."""
 
     tasks: list[Task]
-    template: Looks
+    template: Any
     version: str
     folder: str
     sizes: dict[Path, int]
@@ -70,15 +73,16 @@ class Stopped:
 
 def run_on_cluster(
     tasks: list[Task],
-    looks: Looks,
+    looks: A,
     *,
     workers: int | None = None,
     address: str | None = None,
     on_rows: OnRows | None = None,
     on_state: OnState | None = None,
-) -> Looks:
-    """Add the rows of ``tasks`` to ``looks``, on ``workers`` processes or the cluster at ``address``; returns it.
+) -> A:
+    """Add the rows of ``tasks`` to ``looks``, or one accumulator, and return it; elsewhere than in this process.
 
+    On ``workers`` processes of this machine, or on the cluster at ``address``.
     ``address``: that of a scheduler, "tcp://host:8786"; its workers read the files at the paths that they have here.
     ``workers``: processes of one thread each, which are started for the run, listen on the loopback interface alone,
     and end with it. ``on_rows`` is told of rows that are done, ``on_state`` of the tasks that are, by number, and of
@@ -92,7 +96,8 @@ def run_on_cluster(
             raise DumpError(f"{task.dump.name} can be read by this process only")
     with ExitStack() as held:
         client = held.enter_context(_client(workers, address))
-        return _Run(client, tasks, looks, on_rows, on_state).whole()
+        _Run(client, tasks, looks, on_rows, on_state).whole()
+    return looks
 
 
 @contextmanager
@@ -152,18 +157,20 @@ def _own_cluster(workers: int) -> Iterator[Any]:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C, which a terminal sends to all processes, waits, and never comes to those that are started meanwhile.
+    """Processes that are started meanwhile never see Ctrl-C, which a terminal sends to all: this one ends them.
 
-    Threads and processes inherit what signals are blocked, those that Dask starts in place of lost ones, too.
+    Threads and processes inherit which signals are blocked, those that Dask starts in place of lost ones, too; but the
+    start of Python's resource tracker unblocks this one, and so comes first.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    resource_tracker.ensure_running()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 @contextmanager
@@ -182,7 +189,7 @@ class _Run:
     """The client's side of a run."""
 
     def __init__(
-        self, client: Any, tasks: list[Task], looks: Looks, on_rows: OnRows | None, on_state: OnState | None
+        self, client: Any, tasks: list[Task], looks: Any, on_rows: OnRows | None, on_state: OnState | None
     ) -> None:
         self.client = client
         self.waiting = deque(tasks)
@@ -196,7 +203,7 @@ class _Run:
         self.version = _version()
         self.sizes = {path: path.stat().st_size for task in tasks for path in task.dump.files}
 
-    def whole(self) -> Looks:
+    def whole(self) -> None:
         """All tasks."""
         if numbers_rows(self.looks):
             self._number()
@@ -210,7 +217,6 @@ class _Run:
             self._hand_out()
         if self.stopped:
             raise (DumpError if self.stopped.of_data else ClusterError)(self.stopped.message)
-        return self.looks
 
     def _take(self, tasks: list[Task], result: Done | Stopped) -> None:
         if isinstance(result, Stopped):
@@ -223,7 +229,7 @@ class _Run:
         if self.stopped:
             return
         self.seconds = result.seconds / len(tasks)
-        self.looks.merge(self.template.restored(result.data))
+        self.looks.merge(restored(self.template, result.data))
         if self.on_rows is not None:
             self.on_rows(result.n_rows)
         if self.on_state is not None:
@@ -235,7 +241,10 @@ class _Run:
         while self.waiting and len(self.under_way) < AHEAD * threads:
             most = 1 if self.seconds is None else int(GROUP_SECONDS / max(self.seconds, 1e-6))
             share = -(-len(self.waiting) // (AHEAD * threads))
-            some = [self.waiting.popleft() for _ in range(max(min(most, share), 1))]
+            some = [self.waiting.popleft()]
+            # who keeps a position has to know of how many rows a task was: no two of which nobody does
+            while len(some) < min(most, share) and some[-1].piece.n_rows is not None:
+                some.append(self.waiting.popleft())
             future = self.client.submit(carried_out, self._order(some), pure=False)
             self.under_way[future] = some
             self.completed.add(future)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -37,6 +37,10 @@ def looks_for(options: Mapping[str, Any], calibrator: Calibrator | None, *, page
 
     With a ``calibrator`` also "after", of what it makes of the rows; with ``page`` also "selective" and "histograms",
     which :func:`page` draws.
+
+    >>> from fastcal.report.html import looks_for
+    >>> list(looks_for({"from_logits": True}, None, page=True))
+    ['report', 'selective', 'histograms']
     """
     made: dict[str, Any] = {"report": Evaluation(**options)}
     if page:
@@ -58,11 +62,18 @@ class Multiples:
     all: tables.Table
 
 
-def page(reports: Mapping[str, EvaluationReport], provenance: Provenance, title: str) -> str:
+def page(
+    reports: Mapping[str, EvaluationReport],
+    provenance: Provenance,
+    title: str,
+    *,
+    class_names: Sequence[str] | None = None,
+) -> str:
     """The page of what :func:`looks_for` counted, as text of HTML. What was not counted is left out.
 
-    The same figures give the same text but for the lines of date and duration. Raises ModuleNotFoundError without
-    jinja2.
+    ``class_names`` are those of classes 0, 1, ...; without them they have their numbers. The same figures give the same
+    text but for the lines of date and duration. Raises ValueError for more or fewer names than classes, and
+    ModuleNotFoundError without jinja2.
     """
     try:
         import jinja2
@@ -70,6 +81,8 @@ def page(reports: Mapping[str, EvaluationReport], provenance: Provenance, title:
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError('pages need jinja2: pip install "fastcal[plot]"', name=error.name) from error
     report = reports["report"]
+    if class_names is not None and len(class_names) != report["n_classes"]:
+        raise ValueError(f"class_names are {len(class_names)}, for {report['n_classes']} classes")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -101,7 +114,7 @@ def page(reports: Mapping[str, EvaluationReport], provenance: Provenance, title:
         histograms=_histograms(reports.get("histograms"), scores),
         selective=_selective(reports.get("selective")),
         # of binary scores the class is the one that all is about
-        classes=None if scores.binary else _classes(report, rule),
+        classes=None if scores.binary else _classes(report, rule, class_names),
         groups=_groups(report, scores, rule),
         rule=rule,
         files=of_files(provenance.files),
@@ -192,7 +205,7 @@ def _selective(report: EvaluationReport | None) -> dict[str, Any] | None:
     return {"drawing": drawing, "figures": said, "bound": bound, "table": table}
 
 
-def _classes(report: EvaluationReport, rule: Rule) -> Multiples | str | None:
+def _classes(report: EvaluationReport, rule: Rule, names: Sequence[str] | None) -> Multiples | str | None:
     """The worst by ECE; why there are none, or None where there is nothing to compare."""
     if "classes" not in report:
         return None
@@ -205,8 +218,11 @@ def _classes(report: EvaluationReport, rule: Rule) -> Multiples | str | None:
     edges = report.reliability.edges
     weighted = not np.array_equal(report.reliability.weight, report.reliability.count)
     digits = words.digits_for(float(classes.ece[order[0]]))
-    chosen = [(f"class {k}", f"ECE {words.figure(float(classes.ece[k]), digits)}", k) for k in order[:SMALL]]
-    table = tables.of_classes(classes, order, weighted=weighted, bins=classes.bins)
+    called = [f"class {k}" if names is None else words.shown(names[k], 32) for k in order[:SMALL]]
+    chosen = [
+        (name, f"ECE {words.figure(float(classes.ece[k]), digits)}", k) for name, k in zip(called, order, strict=False)
+    ]
+    table = tables.of_classes(classes, order, weighted=weighted, names=names)
     ordered = "by their ECE against the rest"
     return _multiples(
         chosen,

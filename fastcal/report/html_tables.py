@@ -92,19 +92,21 @@ def of_figures(report: EvaluationReport) -> Table:
     return table
 
 
-def of_classes(classes: ClassReport, order: Sequence[int], *, weighted: bool, bins: Any) -> Table:
+def of_classes(
+    classes: ClassReport, order: Sequence[int], *, weighted: bool, names: Sequence[str] | None = None
+) -> Table:
     """Figures by class, in an order."""
     rows = "weight" if weighted else "rows"
     headings = ("class", f"{rows} of the class", "its share", "mean probability", "difference", "ECE", "RMSCE", "MCE")
     table = Table("Each class against the rest.", headings, sorted_by=5)
-    held = None if bins is None else bins.hits.sum(axis=-1)
+    held = None if classes.bins is None else classes.bins.hits.sum(axis=-1)
     shares = [_column(one) for one in (classes.frequency, classes.confidence)]
     errors = [_column(one) for one in (classes.ece, classes.rmsce, classes.mce)]
     difference = _column(classes.signed_calibration_error, words.signed)
     for k in order[:MOST_ROWS]:
         of_class = number(math.nan) if held is None else number(float(held[k]), _weight if weighted else words.count)
         cells = [column(k) for column in (*shares, difference, *errors)]
-        table.rows.append([Cell(str(k), str(k)), of_class, *cells])
+        table.rows.append([Cell(str(k), str(k)) if names is None else text(names[k], 60), of_class, *cells])
     table.note = _capped(len(classes), "classes", "ECE")
     return table
 

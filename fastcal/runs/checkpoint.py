@@ -6,7 +6,6 @@ It is the accumulator's own state, so that ``from_bytes`` and ``fastcal merge`` 
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,7 +15,7 @@ from typing import Any
 
 from ..accumulators.serial import kind_and_run, with_run
 from ..dumps import Dump, DumpError
-from ..dumps.atomic import destination, write_whole
+from ..dumps.atomic import destination
 from .fingerprint import Fingerprint, fingerprint, on_threads
 from .looks import KIND, Looks
 from .position import Position
@@ -179,7 +178,36 @@ class Checkpoint:
             "seconds": self.seconds + seconds,
             "complete": complete,
         }
-        write_whole(self.path, with_run(data, run))
+        self._write(with_run(data, run))
+
+    def _write(self, data: bytes) -> None:
+        """A name of its own, which the lock keeps others from: what a killed run left there, the next one removes."""
+        temporary = self.path.with_name(f".{self.path.name}.tmp")
+        try:
+            if temporary.is_symlink():
+                temporary.unlink()
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+            flush_folder(self.path.parent)
+        except BaseException as error:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise OSError(f"{self.path} cannot be written: {error.strerror}") from error
+            raise
+
+
+def flush_folder(path: Path) -> None:
+    """Have the names in a folder on the disk, where the system does that for folders."""
+    with suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def state_path(path: Path) -> Path:
@@ -224,9 +252,9 @@ def _kind(value: Any, kind: type) -> Any:
 def times_of(run: dict[str, Any]) -> tuple[str, float, bool]:
     """When a run began, its seconds, and whether it is complete; raises ValueError where a header does not say."""
     started, seconds, complete = (run.get(name) for name in ("started", "seconds", "complete"))
-    if isinstance(started, str) and type(seconds) in (int, float) and type(complete) is bool:
-        if 0 <= float(seconds or 0.0) < math.inf:
-            return started, float(seconds or 0.0), complete
+    known = isinstance(started, str) and type(seconds) in (int, float) and type(complete) is bool
+    if known and 0 <= seconds < 1e12:  # type: ignore[operator]
+        return str(started), float(seconds or 0.0), complete is True
     raise ValueError("its header is not that of a run")
 
 

@@ -18,12 +18,14 @@ from .fingerprint import Watched
 from .position import Position
 from .tasks import OnRows, tasks_of
 from .total import Saving, Total
-from .working import Workers
+from .working import LOOK, Workers
 
 A = TypeVar("A")
 
 # Seconds between checkpoints.
 EVERY = 5.0
+# Shorter times between them are taken as this.
+SHORTEST = 0.005
 
 
 class Run:
@@ -103,7 +105,7 @@ class Run:
                 saving.save(total.kept())
 
         try:
-            workers.run(look)
+            workers.run(look, LOOK if self._state is None else min(LOOK, max(self._every, SHORTEST)))
         except DumpError:
             raise
         except BaseException:  # Ctrl-C, a disk that fails, no memory: it may be gone on with

@@ -23,6 +23,7 @@ from ..arrays import Array
 from ..calibrators.files import FORMAT as CALIBRATOR
 from ..calibrators.files import load_calibrator
 from ..dumps import Dump, DumpError, Roles, open_dumps
+from .checkpoint import inputs_of, read_state
 
 # What each extra brings; pyproject.toml says the same.
 EXTRAS = {
@@ -36,6 +37,7 @@ EXTRAS = {
 NEEDED = ("numba", "llvmlite", "numpy", "scipy")
 # What compiled code is kept in: an index and the code itself.
 CACHED = ("*.nbi", "*.nbc")
+MOST_INLINE = 8  # values of a list
 HEADER = 1 << 16  # bytes of a file that are looked at to tell what it is
 
 
@@ -158,23 +160,24 @@ def _format(path: Path) -> str | None:
 
 
 def _state(path: Path) -> dict[str, Any]:
-    data = path.read_bytes()
+    data = read_state(path)
     try:
         kind, run = kind_and_run(data)
-        header = json.loads(data.partition(b"\n")[0])
+        settings = json.loads(data.partition(b"\n")[0]).get("settings")
         state = Evaluation.from_bytes(data) if kind == Evaluation.__name__ else None
     except (ValueError, TypeError) as error:
         raise DumpError(f"{path}: {error}") from error
-    settings = {name: value for name, value in header["settings"].items() if name != "headers"}
+    if not isinstance(settings, dict):
+        raise DumpError(f"{path}: not a fastcal state: no settings")
     found: dict[str, Any] = {"file": str(path), "kind": "state", "class": kind, "bytes": len(data)}
-    found["settings"] = settings
+    found["settings"] = {name: _plain(value) for name, value in settings.items() if name != "headers"}
     if state is not None:
         report = state.compute()
         found |= {name: report[name] for name in ("n", "n_nan", "n_classes")}
     if run is not None:
         names = ("fastcal", "started", "seconds", "complete")
-        found["run"] = {name: run[name] for name in names if name in run}
-        found["run"]["inputs"] = [one[0] for dump in run.get("inputs", []) for one in dump]
+        found["run"] = {name: _plain(run[name]) for name in names if name in run}
+        found["run"]["inputs"] = [one.name for dump in inputs_of(run) for one in dump]
     return found
 
 
@@ -197,8 +200,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.item() if value.size == 1 else _form(value)
     if isinstance(value, list | tuple):
-        return f"{len(value)} values" if len(value) > 8 else [_plain(one) for one in value]
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+        few = len(value) <= MOST_INLINE and all(_is_plain(one) for one in value)
+        return list(value) if few else f"{len(value)} values"
+    if isinstance(value, dict):
+        return f"{len(value)} entries"
+    return value if _is_plain(value) else str(value)
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float)
 
 
 def _dump(dump: Dump) -> dict[str, Any]:

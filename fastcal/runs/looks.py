@@ -13,6 +13,7 @@ import numpy as np
 from ..accumulators.evaluation import Evaluation
 from ..accumulators.evaluation_report import EvaluationReport
 from ..accumulators.serial import kind_and_run, pack, unpack
+from ..arrays import Array
 from ..calibrators.base import Calibrator
 from ..calibrators.files import packed
 
@@ -64,7 +65,7 @@ class Looks:
         return self
 
     def update(
-        self, y_true: Any, scores: Any, *, sample_weight: Any = None, groups: Any = None, row: int | None = None
+        self, y_true: Any, scores: Any, *, sample_weight: Any = None, groups: Any = None, row: int | Array | None = None
     ) -> Self:
         """Add rows to all of them; those before one that raises keep them, so that a run that raises is over."""
         if self._calibrator is None and self._calibrated:

@@ -90,7 +90,8 @@ class Adding:
         if batch.groups is not None:
             more["groups"] = batch.groups
         if self.numbered:
-            more["row"] = (self.task.first_row or 0) + self.done
+            first = (self.task.first_row or 0) + self.done
+            more["row"] = first if batch.rows is None else first + batch.rows
         try:
             self.accumulator.update(batch.labels, batch.scores, sample_weight=batch.weights, **more)
         except DataError as error:

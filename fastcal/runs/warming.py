@@ -19,6 +19,7 @@ from ..calibrators.base import FitWarning
 from ..calibrators.before_after import before_after
 from ..calibrators.forms import Input
 from ..calibrators.methods import METHODS, for_scores
+from ..dumps.turning import side_by_side
 
 DTYPES = ("float32", "float64")
 FORMS = ("logits", "probs")
@@ -124,6 +125,8 @@ def _rows(n: int, dtype: str, form: str) -> tuple[Array, Array]:
 
 
 def _report(make: Callable[[dict[str, Any]], Any], settings: dict[str, Any], scores: Array, y: Array) -> None:
+    if scores.ndim > 1:  # as Parquet has them, one column a class
+        scores = side_by_side([np.ascontiguousarray(column) for column in scores.T])
     whole = make(settings).update(y, scores)
     whole.empty().merge(whole).compute()
 

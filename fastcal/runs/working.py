@@ -56,8 +56,8 @@ class Workers:
         """Rows read so far."""
         return sum(worker.n_rows for worker in self._workers)
 
-    def run(self, look: Callable[[], None]) -> None:
-        """Do all tasks, calling ``look`` every now and then; raises what the earliest of those that failed raised.
+    def run(self, look: Callable[[], None], seconds: float = LOOK) -> None:
+        """Do all tasks, calling ``look`` every so many seconds; raises what the earliest of those that failed raised.
 
         Whatever ``look`` raises, and Ctrl-C, stops the workers after their batch; what they have seen is in the total.
         """
@@ -65,7 +65,7 @@ class Workers:
         try:
             for thread in threads:
                 thread.start()
-            while not self._wait(lambda: not self._working, LOOK):
+            while not self._wait(lambda: not self._working, seconds):
                 look()
             look()
         except BaseException:
