@@ -47,3 +47,22 @@ def fitted(n_classes, path, *, binary=False, method=fc.TemperatureScaling, **par
     made = method(**parameters).fit(scores, labels)
     made.save(path)
     return made
+
+
+def applied(capsys, source, out, *options):
+    """Run `fastcal apply` with the calibrator in the folder."""
+    code, said, problems = ran(capsys, "apply", "cal.json", source, "-o", out, *options)
+    assert (code, problems) == (0, []), problems
+    assert said.endswith("added\n")
+
+
+def list_of(values, kind):
+    """Rows as a column of lists."""
+    import pyarrow as pa
+
+    flat = pa.array(values.reshape(-1))
+    if kind == "fixed":
+        return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+    offsets = np.arange(len(values) + 1) * values.shape[1]
+    made = pa.LargeListArray if kind == "large" else pa.ListArray
+    return made.from_arrays(pa.array(offsets.astype(np.int64 if kind == "large" else np.int32)), flat)

@@ -8,11 +8,13 @@ import pickle
 
 import numpy as np
 import pytest
+from conftest import JIT
 from dump_commands import logits_and_labels, names_in, ran, refused
 
 from fastcal.dumps import Roles, open_dumps, writing_arrow, writing_numpy
 
 pytest.importorskip("typer", reason="the command line needs the cli extra")
+pytestmark = pytest.mark.skipif(not JIT, reason="kernels have tests of their own")
 pa = pytest.importorskip("pyarrow", reason="other formats need the io extra")
 
 N, K = 300, 3

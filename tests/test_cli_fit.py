@@ -10,12 +10,14 @@ import sys
 
 import numpy as np
 import pytest
+from conftest import JIT
 from dump_commands import logits_and_labels, names_in, ran, refused
 
 import fastcal as fc
 from fastcal.calibrators.methods import CLIP, METHODS
 
 pytest.importorskip("typer", reason="the command line needs the cli extra")
+pytestmark = pytest.mark.skipif(not JIT, reason="kernels have tests of their own")
 
 N, K = 300, 3
 LOGITS, LABELS = logits_and_labels(N, K)
@@ -213,7 +215,7 @@ from fastcal.dumps import located
 from fastcal.cli.app import run
 def slow(self, rows):
     print("within", flush=True)
-    time.sleep(60)
+    time.sleep(20)
 located.LocatedReader.located = None
 was = located.LocatedReader.__iter__
 def rows(self):

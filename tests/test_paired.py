@@ -189,7 +189,7 @@ def simulated(kind, rng, n):
 @pytest.mark.skipif(not JIT, reason="needs hundreds of simulations")
 @pytest.mark.parametrize("kind", ["both calibrated", "one off"])
 def test_intervals_of_the_squared_error_hold_the_truth_as_often_as_they_say(kind):
-    rng, n, inside, sure = np.random.default_rng(3), 250, 0, 0
+    rng, n, inside, sure = np.random.default_rng(3), 150, 0, 0
     for _ in range(n):
         y, a, b, truth = simulated(kind, rng, 1000)
         one = fc.compare(y, a, b)["squared_ce_debiased"]
@@ -201,7 +201,7 @@ def test_intervals_of_the_squared_error_hold_the_truth_as_often_as_they_say(kind
 
 @pytest.mark.skipif(not JIT, reason="needs hundreds of simulations")
 def test_intervals_of_the_accuracy_hold_the_truth_of_few_rows():
-    rng, n, inside = np.random.default_rng(4), 300, 0
+    rng, n, inside = np.random.default_rng(4), 200, 0
     for _ in range(n):
         right = rng.random((2, 50)) < [[0.9], [0.7]]
         y = np.ones(50, np.int64)
@@ -212,7 +212,7 @@ def test_intervals_of_the_accuracy_hold_the_truth_of_few_rows():
 
 @pytest.mark.skipif(not JIT, reason="needs hundreds of simulations")
 def test_intervals_of_models_that_are_far_off_hold_the_truth_as_often_as_they_say():
-    p, rng, n = np.array([0.1, 0.3, 0.6, 0.9]), np.random.default_rng(8), 250
+    p, rng, n = np.array([0.1, 0.3, 0.6, 0.9]), np.random.default_rng(8), 150
     sides = p, p**0.5
     q = np.array([0.6, 0.9, 0.2, 0.5])  # P(y = 1), far from all of these
 

@@ -167,7 +167,7 @@ def open_dump(path: Path, asked: Roles) -> CsvDump:
     arrow(str(path))
     separator = "\t" if ".tsv" in path.suffixes[-2:] or path.suffix.lower() == ".tsv" else ","
     with opened(path) as file:
-        return CsvDump(str(path), asked, separator, path, Lines(file, str(path)))
+        return CsvDump(str(path), asked, separator, path, Lines(file, str(path), head=True))
 
 
 def open_lines(lines: Lines, asked: Roles) -> CsvDump:

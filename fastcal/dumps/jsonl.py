@@ -217,7 +217,7 @@ def open_dump(path: Path, asked: Roles) -> Dump:
     """The dump in a file of JSON lines. Raises DumpError."""
     arrow(str(path))
     with opened(path) as file:
-        return open_lines(Lines(file, str(path), MAX_LINE), asked, path)
+        return open_lines(Lines(file, str(path), MAX_LINE, head=True), asked, path)
 
 
 def open_stream(stream: Readable, name: str, asked: Roles) -> Dump:

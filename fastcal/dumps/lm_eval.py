@@ -184,7 +184,7 @@ def task_of(path: Path) -> str:
 def begins(path: Path) -> bool:
     """Whether the first object of a file is a sample."""
     with opened(path) as file:
-        first = next(records(Lines(file, str(path), MAX_LINE)), None)
+        first = next(records(Lines(file, str(path), MAX_LINE, head=True)), None)
         return first is not None and is_sample(first[1])
 
 

@@ -46,9 +46,9 @@ def read_batches(
 ) -> BatchReader:
     """The rows of dumps as batches that can be gone through again and again: for ``fit_batches``.
 
-    ``paths``: a file, a folder of files or a pattern, or a list of such: .npz, .npy files that belong together, Parquet,
-    Arrow, safetensors, CSV, JSON lines; ``logits``, ``probs``, ``labels`` and ``weights`` name arrays in them, where
-    they are not called that. ``classes`` are what labels are called as text, in the order of the columns; rows labelled
+    ``paths``: a file, a folder or a pattern, or a list of such: .npz, .npy files that belong together, Parquet, Arrow,
+    safetensors, CSV, JSON lines; ``logits``, ``probs``, ``labels`` and ``weights`` name arrays in them, where they are
+    not called that. ``classes`` are what labels are called as text, in the order of the columns; rows labelled
     ``ignore_index`` are left out. Memory holds a few batches of 4 MB; the next one is read while one is worked on.
     ``.from_logits`` says which of the two the scores are; a calibrator whose ``input`` is the other raises ValueError.
     Raises DumpError, a ValueError, for what cannot be read.

@@ -17,8 +17,9 @@ Tables, by the names of their columns, bags of batches or records, and files tha
     evaluate(bag_of_pairs)
     evaluate(sorted(Path("run").glob("*.parquet")), logits="logits")
 
-    fc.TemperatureScaling  # and all others: fitted_ attributes have the bits of a fit in one process
-    fit(fc.TemperatureScaling(), (labels, logits))
+Calibrators, whose fitted attributes have the bits of a fit in one process::
+
+    fit(fc.TemperatureScaling(), (labels, logits)).temperature_
 """
 
 from __future__ import annotations
@@ -57,9 +58,9 @@ def evaluate(
     ``source``: (y_true, y_prob) or (y_true, y_prob, sample_weight), Dask arrays (N,) and (N,) or (N, K) (blocks of
     columns are put together), with ``weights`` and ``groups`` arrays (N,); a Dask DataFrame, with ``probs`` or
     ``logits`` naming a column of numbers or of lists, or a list of columns, one a class, ``labels`` ("label" by
-    default), ``weights`` and ``groups`` naming one; a Dask bag of batches (y_true, y_prob[, sample_weight[, groups]])
-    or of records (dictionaries, one a row) with such names; or paths, as :func:`fastcal.read_batches` takes them, which
-    have to be readable by the workers.
+    default), ``weights`` and ``groups`` naming one; a Dask bag of records (dictionaries, one a row) with such names, or
+    of batches (y_true, y_prob[, sample_weight[, groups]]), with ``groups=True`` where they have them; or paths, as
+    :func:`fastcal.read_batches` takes them, which have to be readable by the workers.
 
     ``accumulator``: an ``Evaluation``, or any other that can be merged and has ``update(y_true, y_prob)``; what it
     holds is added to in the new one that is returned. Else ``options`` are those of :class:`fastcal.Evaluation`.
