@@ -10,18 +10,18 @@ import fastcal as fc
 from fastcal import engine
 from fastcal.accumulators import base, order, rows, spiegelhalter
 
-N = 400 if JIT else 70
+N, STEP, DTYPES = (400, 37, ("f4", "f8", "f4", "f2", "f4")) if JIT else (10, 30, ("f4", "f8", "f4"))
 
 
 def batches(n_classes=3, seed=0):
     """Batches of the same classes: other dtypes, lengths and layouts, with weights and without."""
     rng = np.random.default_rng(seed)
     found = []
-    for number, dtype in enumerate(("f4", "f8", "f4", "f2", "f4")):
-        n = N + number * 37
+    for number, dtype in enumerate(DTYPES):
+        n = N + number * STEP
         logits = (rng.standard_normal((n, n_classes)) * 3).astype(dtype)
         weights = rng.integers(0, 3, n) if number in (1, 2) else None
-        found.append((rng.integers(0, n_classes, n), logits[:, ::-1] if number == 3 else logits, weights))
+        found.append((rng.integers(0, n_classes, n), logits[:, ::-1] if number == 0 else logits, weights))
     return found
 
 
@@ -40,8 +40,8 @@ def many_chunks(monkeypatch):
     monkeypatch.setattr(engine, "SMALL", 0)
 
 
-@pytest.mark.parametrize("n_threads", [1, 3])
-@pytest.mark.parametrize("n_cells", [None, 40])
+@pytest.mark.parametrize("n_threads", [1, 3] if JIT else [2])
+@pytest.mark.parametrize("n_cells", [None, 40] if JIT else [40])
 def test_batches_in_one_go_and_each_by_itself_have_the_same_bytes(n_threads, n_cells, many_chunks, monkeypatch):
     if n_cells:  # confidences are counted in cells from the first batch on
         monkeypatch.setattr(order, "FIRST_ROWS", 32)
@@ -51,7 +51,7 @@ def test_batches_in_one_go_and_each_by_itself_have_the_same_bytes(n_threads, n_c
     given = batches()
     alone = sum(seen([batch]) for batch in given)
     together = seen(given, n_threads=n_threads)
-    assert len(together._open) == n_threads
+    assert len(together._open) == min(n_threads, -(-len(given[-1][0]) // 64))
     assert together.to_bytes() == alone.to_bytes()
     assert not together._open
 
@@ -75,18 +75,19 @@ def test_workers_are_collected_before_their_words_are_full(monkeypatch):
     assert often.to_bytes() == whole
 
 
-@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("n_threads", [1, 3] if JIT else [2])
 def test_a_batch_that_raises_leaves_no_trace(n_threads, many_chunks):
     given = batches()
+    whole = seen(given).to_bytes()
     state = seen(given[:3], n_threads=n_threads)
-    y, z, _ = given[0]
+    y, z, _ = given[2]
     z = z.copy()
     z[-1, 1] = np.nan
     with pytest.raises(fc.DataError, match=rf"y_prob\[{len(y) - 1}, 1\] is nan"):
         state.update(y, z)
     for y, z, w in given[3:]:
         state.update(y, z, sample_weight=w)
-    assert state.to_bytes() == seen(given).to_bytes()
+    assert state.to_bytes() == whole
 
 
 def test_nor_does_one_that_is_interrupted(many_chunks, monkeypatch):
@@ -103,7 +104,7 @@ def test_nor_does_one_that_is_interrupted(many_chunks, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(spiegelhalter.SpiegelhalterPart, "add", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            state.update(*given[0][:2])
+            state.update(*given[2][:2])
     assert state.to_bytes() == seen(given).to_bytes()
 
 

@@ -60,7 +60,11 @@ def rows_of(n_classes, dtype, n, from_logits):
     return rng.integers(0, n_classes, n), scores.astype(dtype)
 
 
-@pytest.mark.parametrize("n_classes", [1, 2, 10, 16, 48] if JIT else [2, 5])
+KINDS = [{}, {"convention": "netcal"}]
+KINDS += [{"n_bins": 1}, {"closed": "left"}, {"convention": "guo"}, {"n_bins": 60}] if JIT else []
+
+
+@pytest.mark.parametrize("n_classes", [1, 2, 10, 16, 48] if JIT else [3])
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("from_logits", [True, False])
 def test_bins_of_lines_of_rows_are_those_of_rows(n_classes, dtype, from_logits, monkeypatch):

@@ -133,12 +133,13 @@ class Accumulator(Mergeable):
         if self._n_open + batch.n_rows > MOST_OPEN:
             _ = self._states
         workers = list(self._open)
-        before = [worker.saved() for worker in workers]
+        for worker in workers:
+            worker.save()
         try:
             rows = self._run(batch, workers)
         except BaseException:
-            for worker, states in zip(workers, before, strict=False):
-                worker.states = states
+            for worker in self._open:
+                worker.go_back()
             raise
         self._columns, self._open, self._kept = batch.n_columns, workers, {**self._kept, "rows": rows}
         self._n_open += batch.n_rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterable
 from typing import Any, Unpack
@@ -65,9 +64,14 @@ class Dense:
 
     def copy(self) -> Dense:
         """Another one of the same counts."""
-        new = copy.copy(self)
-        new.counts = self.counts.copy()
-        return new
+        return self.copied(Dense(self.level, self.base))
+
+    def copied(self, into: Dense) -> Dense:
+        """The same counts in the memory of another, which is that of the same cells or else left alone."""
+        if (into.level, into.base) != (self.level, self.base):
+            return self.copy()
+        np.copyto(into.counts, self.counts)
+        return into
 
 
 class View:

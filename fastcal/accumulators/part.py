@@ -50,10 +50,6 @@ class Part(ABC):
     def resume(self, state: State, so_far: State) -> None:  # noqa: B027 - most parts have no use for it
         """Make use of what was collected so far, in a worker's state to begin with."""
 
-    def saved(self, state: State) -> State:
-        """A copy of a worker's state, to go back to."""
-        return {name: value.copy() if hasattr(value, "copy") else value for name, value in state.items()}
-
     def collect(self, state: State) -> State:
         """A worker's state, which is not changed, in the form in which states are merged and kept."""
         return state

@@ -56,6 +56,7 @@ class Rows:
         self._empty_block = rows.empty_block(dtype, wide=False)
         self._lanes = rows.empty_block(dtype, wide=True)
         self._buffers: dict[int, tuple[Array, ...]] = {}
+        self._softmax_of = np.empty(0, dtype)
 
     def fill(self, start: int, stop: int) -> None:
         """Work on rows start to stop: sets ``prediction``, ``hits``, ``table``, ``weights``; adds to ``faults``.
@@ -173,7 +174,7 @@ class Rows:
         )
 
     def probabilities(self) -> Array:
-        """This chunk's probabilities (n, K), as given or the softmax of logits; the same to all who ask."""
+        """This chunk's probabilities (n, K), as given or the softmax of logits, until the next: the same to all."""
         if self._probabilities is None:
             p = self.values if not self.binary else self.values.reshape(-1, 1)
             if self.from_logits:
@@ -192,7 +193,9 @@ class Rows:
             both = np.empty(pairs.size, self.dtype)
             kernels.two_classes.softmax(pairs, *self.divisor, self.dtype.type(0), both)
             return both.reshape(-1, 2)
-        out = np.empty(self.values.size, self.dtype)
+        if self._softmax_of.size < self.values.size:  # new memory would take longer than the arithmetic
+            self._softmax_of = np.empty(self.values.size, self.dtype)
+        out = self._softmax_of[: self.values.size]
         kernels.softmax.probabilities(self.values, self.work, *self.divisor, out)
         return out.reshape(self.values.shape)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from ..arrays import Predictions
 from .part import Part
 from .rows import Rows
@@ -21,6 +23,7 @@ class Worker:
         self.fatal = fatal
         self.parts = parts
         self.states = {name: part.start(batch.n_columns) for name, part in parts.items()}
+        self._saved: dict[str, State] = {}
         self.only = next(iter(parts)) if len(parts) == 1 else None
         for name, part in parts.items():
             part.resume(self.states[name], so_far[name])
@@ -30,9 +33,13 @@ class Worker:
         if not self.rows.rebind(batch):
             self.rows = Rows(batch, light=self.light)
 
-    def saved(self) -> dict[str, State]:
-        """The states as they are now, for :attr:`states` to be set to should the next batch raise."""
-        return {name: self.parts[name].saved(state) for name, state in self.states.items()}
+    def save(self) -> None:
+        """Keep a copy of the states as they are now, in the memory of the last one."""
+        self._saved = {name: _copied(state, self._saved.get(name, {})) for name, state in self.states.items()}
+
+    def go_back(self) -> None:
+        """To the states that were saved."""
+        self.states, self._saved = self._saved, {}
 
     def __call__(self, start: int, stop: int) -> bool:
         """Add a chunk; True if it holds a fault that makes the update raise: no later chunk can hold the first."""
@@ -46,3 +53,18 @@ class Worker:
         for name, part in self.parts.items():
             part.add(self.states[name], self.rows)
         return False
+
+
+def _copied(state: State, before: State) -> State:
+    """A state with arrays of its own, in those of ``before`` where they fit; all else in it is never written to."""
+    new: State = {}
+    for name, value in state.items():
+        place = before.get(name)
+        if isinstance(value, np.ndarray) and isinstance(place, np.ndarray) and place.shape == value.shape:
+            np.copyto(place, value)
+            new[name] = place
+        elif isinstance(place, type(value)) and hasattr(value, "copied"):
+            new[name] = value.copied(place)
+        else:
+            new[name] = value.copy() if hasattr(value, "copy") else value
+    return new

@@ -195,7 +195,7 @@ def _opened(path: Path, n_bytes: int = BUFFER) -> Generator[Any, None, None]:
         yield file
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=2)
 def _description(path: Path, size: int, _modified: int) -> Any:
     """What a file's end says of its columns and row groups; read once, however many pieces there are."""
     import pyarrow.parquet as pq

@@ -109,8 +109,9 @@ def _client(workers: int | None, address: str | None) -> Iterator[Any]:
         held.enter_context(_quiet())
         if workers is not None:
             address = held.enter_context(_own_cluster(workers)).scheduler_address
+        connect = _client_class()
         try:
-            client = _client_class()(address, timeout=CONNECT_SECONDS, set_as_default=False)
+            client = connect(address, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError, ImportError) as error:
             raise ClusterError(f"no Dask scheduler at {address!r}: {first_line(error)}") from None
         held.callback(client.close, timeout=CONNECT_SECONDS)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from .binning import CONFIDENCE, HITS, WEIGHT, WEIGHT2, bin_index, clipped
+from .intrinsics import LINE, above
 from .jit import inner, kernel
 from .pairs import add_pair, add_product
 
@@ -21,7 +22,6 @@ COUNT, SUM, LOW, HIGH = range(4)
 WORDS = 4
 SCALE_BITS = 50
 MOST_ROWS = 1 << 12
-LANES = 16
 _SCALE = 2.0**SCALE_BITS
 _LOW_BITS = np.int64(0xFFFFFFFF)
 # Added to a number below 2^51 it leaves that number, rounded to an integer, in the low bits; a conversion to int64 is
@@ -51,9 +51,9 @@ def _empty_cells(cells):
 
 
 @inner
-def _empty_all(totals, sums, cells):
+def _empty_all(held, totals, sums, cells):
     for k in range(cells.shape[0]):
-        totals[k, SUM] += sums[k]
+        totals[k, SUM] += sums[k] - held * _MAGIC_BITS
         sums[k] = 0
         _empty(totals[k])
     _empty_cells(cells)
@@ -98,27 +98,32 @@ def add(probs, labels, confidence, first, cuts, table, low, high, sums, totals, 
     the label's.
     """
     n, n_classes = probs.shape
-    whole = n_classes - n_classes % LANES
-    held = 0
+    per_line = np.int64(LINE // probs.itemsize)
+    whole = n_classes - n_classes % per_line
+    real = type(first)
+    least = real(low)
+    most = real(high)
+    held = np.int64(0)
     for i in range(n):
         if np.isnan(confidence[i]):
             continue
         held += 1
         row = probs[i]
-        for start in range(0, whole, LANES):
-            above = np.int64(0)
-            for j in range(LANES):
-                p = row[np.uintp(start + j)]
-                above += np.int64(p > first)
-                sums[np.uintp(start + j)] += fixed(clipped(p, low, high))
-            if above > 0:
-                for j in range(LANES):
-                    p = np.float64(row[np.uintp(start + j)])
-                    if p > first:
-                        _put(p, np.uintp(start + j), low, high, cuts, table, cells)
+        for k in range(n_classes):  # as ``fixed``, but for what it takes off
+            p = row[np.uintp(k)]
+            p = p if p > least else least
+            p = p if p < most else most
+            sums[np.uintp(k)] += np.float64(np.float64(p) * _SCALE + _MAGIC).view(np.int64)
+        for start in range(0, whole, per_line):
+            found = above(row, start, first)
+            k = np.uintp(start)
+            while found > 0:
+                if found & 1:
+                    _put(np.float64(row[k]), k, low, high, cuts, table, cells)
+                found >>= np.int64(1)
+                k += np.uintp(1)
         for k in range(whole, n_classes):
             p = np.float64(row[np.uintp(k)])
-            sums[np.uintp(k)] += fixed(clipped(p, low, high))
             if p > first:
                 _put(p, np.uintp(k), low, high, cuts, table, cells)
         y = np.uintp(labels[i])
@@ -127,9 +132,9 @@ def add(probs, labels, confidence, first, cuts, table, low, high, sums, totals, 
         if p > first:
             hits[y, bin_index(p, cuts, table)] += 1
         if held == MOST_ROWS:
-            _empty_all(totals, sums, cells)
-            held = 0
-    _empty_all(totals, sums, cells)
+            _empty_all(held, totals, sums, cells)
+            held = np.int64(0)
+    _empty_all(held, totals, sums, cells)
 
 
 @kernel

@@ -168,6 +168,33 @@ def prefetch(typingctx, array, place):
     return types.void(array, types.intp), lower
 
 
+def plain_above(source: Any, start: Any, limit: Any) -> Any:
+    """Which of the ``LINE`` bytes of numbers from ``start`` on are above a limit: bit i of an integer says of number i.
+
+    A compiler that is asked how many are, in a loop, adds up lanes; this is a comparison whose mask is moved.
+    """
+    n = LINE // source.itemsize
+    return sum(1 << i for i in range(n) if source[start + i] > limit)
+
+
+@_lowered(plain_above)
+def above(typingctx, source, start, limit):
+    def lower(context, builder, signature, args):
+        n = LINE * 8 // source.dtype.bitwidth
+        kind = context.get_value_type(source.dtype)
+        line = ir.VectorType(kind, n)
+        from_ = context.make_array(signature.args[0])(context, builder, args[0]).data
+        read = builder.bitcast(builder.gep(from_, [args[1]]), line.as_pointer())
+        undefined = ir.Constant(line, ir.Undefined)
+        first = builder.insert_element(undefined, args[2], ir.Constant(ir.IntType(32), 0))
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), n), [0] * n)
+        limits = builder.shuffle_vector(first, undefined, lanes)
+        mask = builder.fcmp_ordered(">", builder.load(read, align=source.dtype.bitwidth // 8), limits)
+        return builder.zext(builder.bitcast(mask, ir.IntType(n)), ir.IntType(64))
+
+    return types.int64(source, types.intp, source.dtype), lower
+
+
 TILE_ROWS = (
     6  # of a tile, each of 1 or TILE_LINES cache lines of numbers: 24 of the 32 registers of 512 bits, 12 of 16 of 256
 )
