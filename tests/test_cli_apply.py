@@ -17,7 +17,7 @@ from conftest import JIT
 from dump_commands import applied, fitted, list_of, logits_and_labels, names_in, ran, refused
 
 import fastcal as fc
-from fastcal.dumps import lines
+from fastcal.dumps import adding_arrow, batches, lines
 
 pytest.importorskip("typer", reason="the command line needs the cli extra")
 pytestmark = pytest.mark.skipif(not JIT, reason="kernels have tests of their own")
@@ -80,6 +80,22 @@ def test_arrays_have_the_shape_of_the_scores(work, capsys, shape, dtype):
         expected = expected.astype(np.float32)  # of no rows the type is not known
     np.testing.assert_array_equal(np.load("out.npz")["probs_calibrated"], expected, strict=True)
     np.testing.assert_array_equal(np.load("p.npy"), expected, strict=True)
+
+
+def test_small_batches_give_the_same_bytes(work, capsys, monkeypatch):
+    np.savez("d.npz", logits=LOGITS)
+    sources = ["d.npz"]
+    for suffix in ("csv", "jsonl", "safetensors", "parquet"):
+        assert ran(capsys, "convert", "d.npz", "--no-labels", "-o", f"d.{suffix}")[0] == 0
+        sources.append(f"d.{suffix}")
+    for source in sources:
+        applied(capsys, source, f"whole_{source}")
+    monkeypatch.setattr(batches, "BATCH_BYTES", 1000)
+    monkeypatch.setattr(lines, "BLOCK", 700)
+    monkeypatch.setattr(adding_arrow, "BATCH_BYTES", 1000)
+    for source in sources:
+        applied(capsys, source, f"cut_{source}")
+        assert Path(f"cut_{source}").read_bytes() == Path(f"whole_{source}").read_bytes()
 
 
 def test_a_pickle_is_not_passed_on(work, capsys):
@@ -317,7 +333,7 @@ sys.exit(run(sys.argv[1:]))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_a_signal_leaves_no_file(work, tmp_path, number, code):
     pq.write_table(pa.table({"logits": list_of(LOGITS, "list")}), "d.parquet")
     command = [sys.executable, "-c", SLOW, "apply", "cal.json", "d.parquet", "-o", "new"]

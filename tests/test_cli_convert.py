@@ -75,7 +75,7 @@ def test_every_format_and_back(work, capsys, suffix):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-@pytest.mark.parametrize("suffix", ["parquet", "arrow", "npz", "safetensors", "csv", "jsonl"])
+@pytest.mark.parametrize("suffix", ["parquet", "npz", "safetensors", "jsonl"])
 @pytest.mark.parametrize("binary", [False, True])
 def test_types_odd_numbers_and_binary_scores(work, capsys, dtype, suffix, binary):
     given = np.array([[0.0, -0.0], [np.inf, -np.inf], [np.nan, 1.0], [6e-8, 0.1], [1 / 3, 65504]])

@@ -40,15 +40,15 @@ _JOBLIB = "joblib.load(sys.argv[1])", "import sys, numpy, joblib; numpy.savez(sy
 _PICKLES = {".pt": _TORCH, ".pth": _TORCH, ".pkl": _PICKLE, ".pickle": _PICKLE, ".joblib": _JOBLIB}
 
 
-def suffix_of(path: Path) -> str:
+def suffix_of(path: Path, expected: tuple[str, ...] = KNOWN_SUFFIXES) -> str:
     """The end of a file's name that says its format, with that of its compression; raises DumpError for others."""
     name = path.name.lower()
-    suffix = max((known for known in KNOWN_SUFFIXES if name.endswith(known)), key=len, default="")
+    suffix = max((known for known in expected if name.endswith(known)), key=len, default="")
     if suffix:
         return suffix
     if path.suffix.lower() in _PICKLES:
         raise DumpError(_refusal(path))
-    raise DumpError(f"{path} is none of {', '.join(KNOWN_SUFFIXES)}")
+    raise DumpError(f"{path} is none of {', '.join(expected)}")
 
 
 def reader(suffix: str) -> Any:

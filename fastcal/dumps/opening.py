@@ -56,10 +56,7 @@ def check_readable(path: Path, *, expected: tuple[str, ...]) -> str:
         raise DumpError(f"{path} does not exist")
     if path.is_dir():
         raise DumpError(f"{path} is a folder; name the files in it")
-    suffix = formats.suffix_of(path)
-    if suffix not in expected:
-        raise DumpError(f"{path} is none of {', '.join(expected)}")
-    return suffix
+    return formats.suffix_of(path, expected)
 
 
 def _files(path: Path) -> Iterator[Path]:
