@@ -86,6 +86,23 @@ def test_bins_of_lines_of_rows_are_those_of_rows(n_classes, dtype, from_logits, 
             assert fc.ClasswiseAccumulator(**options).update(y, scores).to_bytes() == by_lines.to_bytes()
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_words_of_rows_are_emptied_as_those_of_lines(dtype, monkeypatch):
+    if not JIT:
+        monkeypatch.setattr(kernels.classwise, "MOST_ROWS", 8)
+    y, scores = rows_of(18, dtype, 2 * kernels.classwise.MOST_ROWS + 4, from_logits=False)
+    by_lines = fc.ClasswiseAccumulator(nan_policy="omit").update(y, scores)
+    monkeypatch.setattr(classwise, "MOST_BINS", 0)
+    assert fc.ClasswiseAccumulator(nan_policy="omit").update(y, scores).to_bytes() == by_lines.to_bytes()
+
+
+def test_rows_of_nan_are_above_no_threshold():
+    y, scores = rows_of(3, "f8", 9, from_logits=False)
+    found = fc.ClasswiseAccumulator(threshold=0.05, nan_policy="omit").update(y, scores)
+    kept = fc.ClasswiseAccumulator(threshold=0.05).update(np.delete(y, 4), np.delete(scores, 4, axis=0))
+    assert found.compute()["classwise_ece"] == kept.compute()["classwise_ece"]
+
+
 @pytest.mark.parametrize("first", [1.0, 1 / 15, 1 / 16, 0.0625001, 1e-9, 0.0, np.inf])
 def test_words_hold_what_lies_above_the_first_cut(first):
     bits = classwise.word_bits(first)
