@@ -10,7 +10,7 @@ import numpy as np
 from conftest import JIT
 
 from fastcal import FitWarning
-from fastcal.calibrators.files import _digest, _line
+from fastcal.calibrators.files import digest, header_line
 from fastcal.calibrators.methods import CLASSES, class_of
 
 SCORES = np.array(
@@ -88,5 +88,5 @@ class File:
         if self.entries is not None:
             listed, payload = self.entries, b""
         header = {**self.header, "arrays": listed}
-        header["sha256"] = _digest(header, payload)
-        return _line(header) + b"\n" + payload
+        header["sha256"] = digest(header, payload)
+        return header_line(header) + b"\n" + payload

@@ -44,18 +44,18 @@ class EvaluationReport(Mapping[str, Any]):
 
     def to_json(self, *, indent: int | None = 2) -> str:
         """Strict JSON: NaN is null, infinity the string "Infinity"."""
-        return json.dumps(_strict(self.to_dict()), indent=indent, allow_nan=False)
+        return json.dumps(strict(self.to_dict()), indent=indent, allow_nan=False)
 
     def __repr__(self) -> str:
         figures = ", ".join(f"{k}={v:.6g}" for k, v in self._figures.items() if isinstance(v, int | float))
         return f"EvaluationReport({figures})"
 
 
-def _strict(value: Any) -> Any:
+def strict(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _strict(item) for key, item in value.items()}
+        return {key: strict(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_strict(item) for item in value]
+        return [strict(item) for item in value]
     if isinstance(value, float) and math.isnan(value):
         return None
     if isinstance(value, float) and math.isinf(value):

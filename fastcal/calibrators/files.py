@@ -118,8 +118,8 @@ def packed(calibrator: Calibrator) -> bytes:
     names = sorted(arrays)
     payload = b"".join(arrays[key].tobytes() for key in names)
     header["arrays"] = [[key, arrays[key].dtype.str, list(arrays[key].shape)] for key in names]
-    header["sha256"] = _digest(header, payload)
-    line = _line(header)
+    header["sha256"] = digest(header, payload)
+    line = header_line(header)
     if len(line) > MAX_HEADER:
         raise ValueError(f"a calibrator with a header of {len(line)} bytes, which no reader takes")
     return line + b"\n" + payload
@@ -171,13 +171,13 @@ def _spelled(figures: Any) -> Any:
     return {when: {name: spelled(value) for name, value in found.items()} for when, found in figures.items()}
 
 
-def _line(header: dict[str, Any]) -> bytes:
+def header_line(header: dict[str, Any]) -> bytes:
     return json.dumps(header, sort_keys=True, allow_nan=False, ensure_ascii=True, separators=(", ", ": ")).encode()
 
 
-def _digest(header: dict[str, Any], payload: bytes) -> str:
+def digest(header: dict[str, Any], payload: bytes) -> str:
     content = {key: value for key, value in header.items() if key != "sha256"}
-    return hashlib.sha256(_line(content) + b"\n" + payload).hexdigest()
+    return hashlib.sha256(header_line(content) + b"\n" + payload).hexdigest()
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ def _read(file: BinaryIO, size: int) -> Calibrator:
         state = "truncated" if expected > size - len(line) else "bytes left over"
         raise _Problem(f"{state}; its arrays take {expected} bytes, and {size - len(line)} are there")
     payload = file.read(expected)
-    if len(payload) != expected or header["sha256"] != _digest(header, payload):
+    if len(payload) != expected or header["sha256"] != digest(header, payload):
         raise _Problem("damaged, its checksum differs")
     arrays: dict[str, Array] = {}
     offset = 0
@@ -218,7 +218,7 @@ def _header(line: bytes) -> dict[str, Any]:
     if type(version) is not int or version < 1:
         raise _Problem(f"its version is {version!r:.40}")
     try:
-        same = _line(header) == line[:-1]
+        same = header_line(header) == line[:-1]
     except (ValueError, RecursionError):  # NaN, say
         same = False
     if not same or header.keys() != KEYS:

@@ -44,6 +44,17 @@ def made(method: str, **parameters: Any) -> Calibrator:
     return found(**{name: value for name, value in parameters.items() if name in found._parameters()})
 
 
+def parameters_of(found: type[Calibrator]) -> list[str]:
+    """Names of what its constructor takes."""
+    return list(found._parameters())
+
+
+def checked(calibrator: Calibrator) -> Calibrator:
+    """The calibrator, once all of its parameters were found in order; ValueError naming the one that is not."""
+    calibrator._prepared()
+    return calibrator
+
+
 def for_scores(method: str, given: Input, n_threads: int | None = None) -> Calibrator:
     """The calibrator of that name for scores that are logits, or probabilities, of which some may be 0."""
     clip = {"clip": CLIP} if given == "probs" else {}

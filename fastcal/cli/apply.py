@@ -45,14 +45,14 @@ def apply(
     """
     with one_line_errors():
         from ..calibrators.files import load_calibrator
+        from ..calibrators.methods import checked
         from ..dumps import Roles, open_dumps
         from ..dumps.adding import Addition, add
         from ..dumps.atomic import new_folders
 
         fitted = load_calibrator(calibrator)
         if threads is not None:
-            fitted.set_params(n_threads=threads)
-            fitted._prepared()
+            checked(fitted.set_params(n_threads=threads))
         check_name(name)
         sources = [as_wide(source, fitted) for source in open_dumps(dumps, Roles(logits, probs, need_labels=False))]
         for source in sources:

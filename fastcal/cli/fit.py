@@ -87,7 +87,9 @@ def fit(
 
 def parsed(given: list[str], method: str, found: type[Calibrator]) -> dict[str, Any]:
     """Parameters of a method from NAME=VALUE; ValueError for one that it does not have."""
-    known = [name for name in found._parameters() if name not in NOT_SET]
+    from ..calibrators.methods import parameters_of
+
+    known = [name for name in parameters_of(found) if name not in NOT_SET]
     parameters: dict[str, Any] = {}
     for one in given:
         name, equals, text = one.partition("=")
@@ -120,14 +122,12 @@ def calibrator_for(
     found: type[Calibrator], parameters: dict[str, Any], *, from_logits: bool, threads: int | None
 ) -> Calibrator:
     """A calibrator of scores as the dumps have them; its parameters are found in order, or it raises ValueError."""
-    from ..calibrators.methods import CLIP
+    from ..calibrators.methods import CLIP, checked, parameters_of
 
     given: dict[str, Any] = {"input": "logits" if from_logits else "probs", "n_threads": threads}
-    if not from_logits and "clip" in found._parameters():
+    if not from_logits and "clip" in parameters_of(found):
         given["clip"] = CLIP
-    made = found(**{**given, **parameters})
-    made._prepared()
-    return made
+    return checked(found(**{**given, **parameters}))
 
 
 def name_classes(made: Calibrator, names: tuple[str, ...]) -> None:
@@ -160,11 +160,11 @@ def fitted_values(made: Calibrator) -> dict[str, Any]:
 
 def as_json(method: str, made: Calibrator, figures: dict[str, dict[str, Any]], said: list[str]) -> str:
     """The fit as JSON."""
-    from ..accumulators.evaluation_report import _strict
+    from ..accumulators.evaluation_report import strict
 
     parameters = {name: value for name, value in made.get_params().items() if name not in ("classes", "n_threads")}
     return js.dumps(
-        _strict(
+        strict(
             {
                 "method": method,
                 "class": type(made).__name__,

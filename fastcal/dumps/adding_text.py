@@ -119,8 +119,8 @@ class Records:
         self._between = between
         self._field = re.compile(field)
         self._record = re.compile(rb"(%b(?:%b%b)*+)(\r\n|\n|\r|\Z)" % (field, mark, field))
-        self.header_end = csv._first_row
-        self.end = partial(csv._whole_rows, between)
+        self.header_end = csv.header_end
+        self.end = partial(csv.whole_rows, between)
 
     def split(self, data: bytes) -> list[tuple[bytes, bytes]]:
         """Rows, each with its line end."""
@@ -183,7 +183,7 @@ def _members(values: Array, dump: Dump, addition: Addition) -> Iterator[bytes]:
     key = json.dumps(addition.name).encode()
     if values.ndim == 1:
         return (b"%b: %b" % (key, text) for text in texts(values, b""))
-    if not getattr(dump, "_one_a_class", False):
+    if not getattr(dump, "one_a_class", False):
         return (b"%b: [%b]" % (key, text) for text in texts(values, b", "))
     keys = [json.dumps(f"{addition.name}_{k}").encode() for k in range(values.shape[1])]
     columns = [texts(np.ascontiguousarray(values[:, k]), b"") for k in range(values.shape[1])]
@@ -271,7 +271,7 @@ def _to_samples(dump: lm_eval.LmEvalDump, lines: Lines, out: IO[bytes], addition
 def _log_likelihoods(record: bytes, dump: lm_eval.LmEvalDump, line: int) -> Array:
     where = f"{dump.name}: line {line}"
     try:
-        found = lm_eval._log_likelihoods(record_of(record, where), dump.roles.scores)
+        found = lm_eval.log_likelihoods(record_of(record, where), dump.roles.scores)
     except Refused as problem:
         raise DumpError(f"{where}: {problem}") from None
     if len(found) > dump.n_columns:

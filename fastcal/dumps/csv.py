@@ -46,7 +46,7 @@ class CsvDump(TextDump):
         self._separator = separator
         self._names = _header(lines, separator)
         super().__init__(name, named_roles(asked, self._names, name), path, None if path else lines)
-        self._scores, self._one_a_class = score_columns(self.roles.scores, self._names, name)
+        self._scores, self.one_a_class = score_columns(self.roles.scores, self._names, name)
         if len(self._scores) > MOST_SCORES:
             most = f"{MOST_SCORES} are read of text; Parquet and .npz hold more"
             raise DumpError(f"{name} has {len(self._scores)} columns of scores, at most {most}")
@@ -68,7 +68,7 @@ class CsvDump(TextDump):
             raise DumpError(f"{self.name} has changed while it was read")
         lines.block = max(lines.block, min(COLUMN * len(self._scores), MOST_BLOCK))
         first_row = 0
-        for block in lines.blocks(partial(_whole_rows, self._separator.encode())):
+        for block in lines.blocks(partial(whole_rows, self._separator.encode())):
             batch = self._batch(block, first_row)
             if batch is not None:
                 first_row += batch.n_read
@@ -87,7 +87,7 @@ class CsvDump(TextDump):
         )
         return batch_of(
             None if labels is None else self._labels(labels, block),
-            side_by_side(columns) if self._one_a_class else columns[0],
+            side_by_side(columns) if self.one_a_class else columns[0],
             None if weights is None else weights.to_numpy(),
             None if groups is None else _groups(groups),
             self.roles,
@@ -172,7 +172,7 @@ def open_dump(path: Path, asked: Roles) -> CsvDump:
 
 def open_lines(lines: Lines, asked: Roles) -> CsvDump:
     """The dump in a stream: separated by tabs where the line of names has tabs and no commas. Raises DumpError."""
-    names = lines.peek(_first_row).data
+    names = lines.peek(header_end).data
     return CsvDump(lines.name, asked, "\t" if b"\t" in names and b"," not in names else ",", None, lines)
 
 
@@ -184,7 +184,7 @@ def open_stream(stream: Readable, name: str, asked: Roles) -> CsvDump:
 
 def _header(lines: Lines, separator: str) -> list[str]:
     lines.skip_blank()
-    first = lines.first(_first_row).data
+    first = lines.first(header_end).data
     if not first:
         raise DumpError(f"{lines.name} is empty; expected a line with the names of the columns")
     if first.count(separator.encode()) > MOST_COLUMNS:
@@ -198,7 +198,7 @@ def _header(lines: Lines, separator: str) -> list[str]:
     return [name.strip() for name in names]
 
 
-def _first_row(data: bytearray, start: int, stop: int) -> int:
+def header_end(data: bytearray, start: int, stop: int) -> int:
     """How many bytes the line of names has: names with line ends are quoted, and quotes in names come in pairs."""
     is_quoted = False
     for match in re.compile(rb'"|\r\n|\n|\r').finditer(data, start, stop):
@@ -209,7 +209,7 @@ def _first_row(data: bytearray, start: int, stop: int) -> int:
     return 0
 
 
-def _whole_rows(separator: bytes, data: bytearray, start: int, stop: int) -> int:
+def whole_rows(separator: bytes, data: bytearray, start: int, stop: int) -> int:
     """How many bytes are whole rows: to the last line end that stands in no quotes."""
     if data.find(b'"', start, stop) < 0:
         return max(data.rfind(b"\n", start, stop) + 1 - start, 0)

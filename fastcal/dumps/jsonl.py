@@ -43,23 +43,23 @@ class JsonDump(TextDump):
 
     def __init__(self, name: str, asked: Roles, path: Path | None, lines: Lines, record: dict[str, Any]) -> None:
         super().__init__(name, named_roles(asked, record, name), path, None if path else lines)
-        columns, self._one_a_class = score_columns(self.roles.scores, list(record), name)
+        columns, self.one_a_class = score_columns(self.roles.scores, list(record), name)
         self._scores = [keys_of(column, record) for column in columns]
         self._labels, self._weights, self._groups = (
             None if given is None else keys_of(given, record)
             for given in (self.roles.labels, self.roles.weights, self.roles.groups)
         )
         self._part = text.PART
-        self._width = len(columns) if self._one_a_class else None  # numbers in a list; None where there is no list
+        self._width = len(columns) if self.one_a_class else None  # numbers in a list; None where there is no list
         others = [keys for keys in (self._labels, self._weights, self._groups) if keys is not None]
         # The first value of each column says by what type pyarrow reads it.
         self._kinds = {keys: self._found(record, keys, lines.line) for keys in (*self._scores, *others)}
         first = self._kinds[self._scores[0]]
-        if isinstance(first, list) and not self._one_a_class:
+        if isinstance(first, list) and not self.one_a_class:
             self._width = len(first)
             if not 0 < len(first) <= MAX_CLASSES:
                 raise DumpError(f"{name}: {self.roles.scores} holds {len(first)} numbers; expected 1 to {MAX_CLASSES}")
-        self._is_list = self._width is not None and not self._one_a_class
+        self._is_list = self._width is not None and not self.one_a_class
         if self._is_list:
             self._kinds[self._scores[0]] = first[0]
         for keys in self._kinds.keys() - {self._labels, self._groups}:
@@ -89,7 +89,7 @@ class JsonDump(TextDump):
             groups = None if self._groups is None else _group_column(_column(table, self._groups))
         except (pa.ArrowException, ValueError, KeyError, TypeError, AttributeError):
             return None  # AttributeError: a column that is asked to lie within another
-        return labels, side_by_side(scores) if self._one_a_class else scores[0], weights, groups
+        return labels, side_by_side(scores) if self.one_a_class else scores[0], weights, groups
 
     def _table(self, block: Block) -> Any:
         import pyarrow as pa

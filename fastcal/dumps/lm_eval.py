@@ -133,7 +133,7 @@ class LmEvalDump(Dump):
                     raise DumpError(f"{self.name} has more than {MAX_DOCUMENTS} documents")
 
     def _row(self, record: dict[str, Any]) -> Row:
-        scores = _log_likelihoods(record, self.roles.scores)
+        scores = log_likelihoods(record, self.roles.scores)
         label = None
         if self.roles.labels is not None:
             target = value_at(record, keys_of(self.roles.labels, record), MISSING)
@@ -194,7 +194,7 @@ def widen(dumps: list[Dump]) -> list[Dump]:
     return [dump.with_columns(most) if isinstance(dump, LmEvalDump) else dump for dump in dumps]
 
 
-def _log_likelihoods(record: dict[str, Any], name: str) -> Array:
+def log_likelihoods(record: dict[str, Any], name: str) -> Array:
     """One a choice."""
     name = name if name in record else SCORES[1]
     given = record.get(name)

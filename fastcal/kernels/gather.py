@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 
 from . import probabilities, softmax
-from .elementary import LIFT
 from .halves import floats_of, widen
 from .intrinsics import LINE, turn_tile
 from .jit import by_scores, inner, kernel
@@ -166,7 +165,6 @@ def hide_top(lines, n_lines, block):
             lines[np.uintp(k * BLOCK + i)] = real(-np.inf) if block[ARGMAX + i] == index else z
 
 
-ONE_LIFTED = 2.0**LIFT  # exp_lifted(0)
 FEW = 4  # of fewer classes little of a tile is wanted
 
 
@@ -233,9 +231,7 @@ def narrow(scores, from_logits, squares, inverse_t, rest_t, lowest, lines, lines
         top(lines_read, start, stop, start, 1, BLOCK, block)
         if from_logits:
             hide_top(lines, n_classes, block)
-            softmax.add(
-                lines_read, lines_read, start, stop, inverse_t, rest_t, lowest, squares, BLOCK, block, None, start
-            )
+            softmax.add(lines_read, lines_read, start, stop, inverse_t, rest_t, lowest, squares, BLOCK, block)
         else:
             if n_classes & 1:
                 for i in range(BLOCK):
@@ -245,11 +241,8 @@ def narrow(scores, from_logits, squares, inverse_t, rest_t, lowest, lines, lines
 
 
 @inner
-def wide_row(row, upcoming, from_logits, squares, inverse_t, rest_t, lowest, lines, lines_read, lanes, powers):
-    """Gather what ``fold_sums`` makes the sums of a wide row of, in ``lanes``; the row ``upcoming`` is fetched.
-
-    ``powers`` (K + 4 LANES,) gets the e of logits, lifted, or is None.
-    """
+def wide_row(row, upcoming, from_logits, squares, inverse_t, rest_t, lowest, lines, lines_read, lanes):
+    """Gather what ``fold_sums`` makes the sums of a wide row of, in ``lanes``; the row ``upcoming`` is fetched."""
     n_classes = row.shape[0]
     pair_size = 2 * LANES
     whole = n_classes - n_classes % pair_size
@@ -283,17 +276,10 @@ def wide_row(row, upcoming, from_logits, squares, inverse_t, rest_t, lowest, lin
         values = lines_read if part == 2 else row
         begin = start if part == 0 else pair + pair_size
         end = pair if part == 0 else whole
-        place = start
         if part == 2:
             begin = start if whole < n_classes else np.int64(pair_size)
             end = stop
-            place = whole
-        softmax.add(values, upcoming, begin, end, inverse_t, rest_t, lowest, squares, LANES, lanes, powers, place)
-    if powers is not None:
-        if pair < whole:
-            for i in range(pair_size):
-                powers[np.uintp(pair + i)] = powers[np.uintp(whole + pair_size + i)]
-        powers[np.uintp(index)] = ONE_LIFTED
+        softmax.add(values, upcoming, begin, end, inverse_t, rest_t, lowest, squares, LANES, lanes)
 
 
 @kernel
@@ -320,5 +306,5 @@ def wide(
     for n in range(scores.shape[0]):
         row = floats_of(scores[n], floats, floats_read)
         upcoming = scores[n + 1 if near and n + 1 < scores.shape[0] else n]
-        wide_row(row, upcoming, from_logits, squares, inverse_t, rest_t, lowest, lines, lines_read, lanes, None)
+        wide_row(row, upcoming, from_logits, squares, inverse_t, rest_t, lowest, lines, lines_read, lanes)
         fold_sums(lanes, from_logits, squares, work[n // BLOCK], n % BLOCK)

@@ -39,11 +39,11 @@ from .rows import SUM_C as SQUARES
 
 
 @inner
-def add(values, upcoming, start, stop, inverse_t, rest_t, lowest, squares, width, block, powers, place):
+def add(values, upcoming, start, stop, inverse_t, rest_t, lowest, squares, width, block):
     """Add e, e d and, if wanted, e^2 of the pairs of lines from ``start`` to ``stop``; the maximum is hidden.
 
     All are lifted (see ``exp_lifted``), e^2 as e is. ``squares`` is None where e^2 is not wanted: a type, for which
-    Numba compiles a loop without them. So may ``powers`` be, in which e is else left, ``place`` further than its logit.
+    Numba compiles a loop without them.
     """
     lower = block.dtype.type(LOWERED)
     per_line = LINE // upcoming.itemsize
@@ -58,9 +58,6 @@ def add(values, upcoming, start, stop, inverse_t, rest_t, lowest, squares, width
             d2 = values[np.uintp(offset + width + i)] - m
             d2 = lowest if d2 < lowest else d2
             e2 = exp_lifted(d2, inverse_t, d2 * rest_t)
-            if powers is not None:
-                powers[np.uintp(place + offset + i)] = e
-                powers[np.uintp(place + offset + width + i)] = e2
             x = e + e2
             total = block[REST + i]
             new = total + x

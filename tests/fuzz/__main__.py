@@ -5,15 +5,22 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import sys
 from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["fastcal"]):
-    import fastcal.accumulators.evaluation
-    import fastcal.calibrators.files
-    import fastcal.dumps.opening  # noqa: F401
+# Readers are loaded when they are needed, which would be too late to see into them.
+with atheris.instrument_imports(include=["fastcal.dumps", "fastcal.accumulators", "fastcal.calibrators"]):
+    import fastcal.accumulators
+    import fastcal.calibrators
+    import fastcal.dumps
+
+    for package in (fastcal.dumps, fastcal.accumulators, fastcal.calibrators):
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
 
     from .targets import MOST_MEMORY, TARGETS, peak_memory
 

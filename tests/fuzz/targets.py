@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import fastcal as fc
-from fastcal.calibrators.files import _digest
+from fastcal.calibrators import files
 from fastcal.dumps import DumpError, Roles, open_dumps
 
 # What a process may take at most while it reads a file of a few kilobytes.
@@ -74,7 +74,7 @@ def state(data: bytes) -> None:
 
 def calibrator(data: bytes) -> None:
     """Reads a calibrator and asks it."""
-    data = mended(data, _digest)
+    data = mended(data, files.digest)
     with tempfile.TemporaryDirectory(dir=_fast_folder()) as folder:
         path = _file(data, "calibrator.json", folder)
         with suppress(ValueError):
