@@ -27,7 +27,7 @@ from fastcal.dumps import Roles, open_dumps
 from fastcal.engine import thread_count
 from fastcal.runs import evaluate
 
-from . import make_dumps, readme
+from . import dask_cluster, make_dumps, readme
 
 
 @dataclass(frozen=True)
@@ -172,6 +172,12 @@ def peaks(folder: Path, n_rows: int, npy_rows: int) -> Iterator[Line]:
         yield Line(f"peak of memory, report of {name}", f"{peak:.0f} MB", "500 MB", f"VmHWM; {seconds:.1f} s in all")
 
 
+def cluster() -> Iterator[Line]:
+    """Two workers of one thread against one, see dask_cluster.py."""
+    for figure in dask_cluster.figures():
+        yield Line(figure.what, f"{figure.value:.2f}x one worker", f"{dask_cluster.AT_LEAST:g}x", figure.note)
+
+
 def main() -> None:
     """Measure, print, and write the README's table if asked to."""
     parser = argparse.ArgumentParser(prog="python -m bench.batch", description=__doc__)
@@ -191,6 +197,7 @@ def main() -> None:
             "npy": lambda: npy(folder, options.npy_rows, n_threads),
             "checkpoints": lambda: checkpoints(folder, options.rows),
             "peaks": lambda: peaks(folder, options.rows, options.npy_rows),
+            "dask": cluster,
         }
         lines = []
         for name, part in parts.items():
@@ -199,7 +206,7 @@ def main() -> None:
                     lines.append(line)
                     print(f"{line.name:55} {line.measured:40} aim {line.aim:7} {line.note}", flush=True)
     if options.readme:
-        conditions = f"Run of {date.today()}: {n_threads} threads for either side."
+        conditions = f"Run of {date.today()}: {n_threads} threads for either side, files on a virtual disk."
         table = [f"| {line.name} | {line.measured} | {line.aim} | {line.note} |" for line in lines]
         readme.put("batch", [conditions, "", "| work | measured | aim | |", "|---|---|---|---|", *table])
 

@@ -62,7 +62,7 @@ def figures(*, quick: bool = False, folder: Path | None = None) -> list[Figure]:
         there = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="fastcal-bench-", dir=folder)))
         n_bytes = write(there, QUICK_FILES if quick else FILES)
         dumps = open_dumps(sorted(there.iterdir()), Roles())
-        clusters = {n: held.enter_context(dask_cluster._own_cluster(n)) for n in (1, 2)}
+        clusters = {n: held.enter_context(dask_cluster.own_cluster(n)) for n in (1, 2)}
         runs = {n: partial(report, dumps, cluster.scheduler_address) for n, cluster in clusters.items()}
         states = {n: run() for n, run in runs.items()}  # the pages are read, and kernels compiled
         assert states[1] == states[2]
