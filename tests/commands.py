@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 
@@ -11,10 +12,19 @@ class Done(NamedTuple):
     err: str
 
 
+@functools.cache
+def keep_parser() -> None:
+    """Have typer make its parsers once, not in each call: that takes longer than most of what is done here."""
+    import typer.main
+
+    typer.main.get_command = functools.cache(typer.main.get_command)
+
+
 def command(capsys, *arguments) -> Done:
     """Run ``fastcal`` with these arguments."""
     from fastcal.cli.app import run
 
+    keep_parser()
     capsys.readouterr()
     try:
         code = run([str(one) for one in arguments])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from commands import keep_parser
 
 import fastcal as fc
 
@@ -11,6 +12,7 @@ def ran(capsys, *arguments):
     """Exit code, standard output and the lines of standard error."""
     from fastcal.cli.app import run
 
+    keep_parser()
     try:
         code = run([str(argument) for argument in arguments])
     except SystemExit as end:

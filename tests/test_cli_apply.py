@@ -200,6 +200,31 @@ def test_json_lines_keep_their_text(work, capsys, tmp_path, last):
     assert "12345678901234567890" in Path("b.jsonl").read_text().splitlines()[0]
 
 
+def test_a_key_is_found_however_it_is_spelt(work, capsys, tmp_path):
+    """A name in JSON may be numbers of characters; and what stands in a line beside it is never lost."""
+    fitted(2, "cal.json")
+    (tmp_path / "d.jsonl").write_text('{"logits": [1, 2], "pr\\u00e9": 1}\n{"logits": [2, 1]}\n')
+    done = refused(capsys, "apply", "cal.json", "d.jsonl", "-o", "o.jsonl", "--name", "pré")
+    assert "d.jsonl has 'pré' already" in done
+    odd = f'{{"logits": [1, 2]}}\n{{"pr\\u00e9": 0, "logits": [1, 2], "big": {"9" * 5000}, "tail": {{}}}}\n'
+    (tmp_path / "d.jsonl").write_text(odd)
+    applied(capsys, "d.jsonl", "o.jsonl", "--name", "pré", "--overwrite")
+    first, second = (tmp_path / "o.jsonl").read_text().splitlines()
+    assert first.count("pr\\u00e9") == second.count("pr\\u00e9") == 1
+    assert second.startswith(f'{{"logits": [1, 2], "big": {"9" * 5000}, "tail": {{}}, "pr\\u00e9": [')
+
+
+def test_text_that_is_compressed_otherwise_than_its_name_says(work, capsys, tmp_path):
+    fitted(2, "cal.json")
+    data = b"\xef\xbb\xbflogits_0,logits_1\n1,2\n"
+    (tmp_path / "plain.csv.gz").write_bytes(data)
+    (tmp_path / "packed.csv").write_bytes(gzip.compress(data))
+    applied(capsys, "plain.csv.gz", "o.csv.gz")
+    applied(capsys, "packed.csv", "o.csv")
+    assert gzip.decompress((tmp_path / "o.csv.gz").read_bytes()) == (tmp_path / "o.csv").read_bytes()
+    assert (tmp_path / "o.csv").read_bytes().startswith(data[:-5] + b",probs_calibrated_0,probs_calibrated_1\n1,2,0.")
+
+
 def test_samples_of_lm_eval(work, capsys, tmp_path):
     lines_ = []
     for doc in range(6):

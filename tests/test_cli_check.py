@@ -94,6 +94,8 @@ def test_options_repeat_and_take_commas(folder, capsys):
         (("--max", "ece=1", "--groups", "slices", "--least-rows", 9999), ("no group has 9999 rows",)),
         (("--max", "ece=1", "--groups", "nope"), ("nope",)),
         (("--max", "ece=1", "--junit", "no/such/x.xml"), ("no/such/x.xml cannot be written",)),
+        (("--max", "ece=1", "--junit", "-"), ("--junit needs a file, not standard output",)),
+        (("--max", "ece=1", "--state", "-"), ("--state needs a file",)),
         (("--max", "ece=1", "--json", "no/such/x.json"), ("no/such/x.json cannot be written",)),
         (("--max", "ece=1", "--bootstrap", "x"), ("--bootstrap",)),
         (("--max", "ece=1", "--sample"), ("--sample takes no dump",)),
@@ -256,6 +258,20 @@ def test_many_groups_are_summed_up(folder, capsys):
     code, found, out = checked(capsys, "many.npz", "--max", "ece=1", "--groups", "g")
     assert (code, len(found["thresholds"])) == (0, 100)
     assert "50 more are not shown." in out
+    code, found, out = checked(capsys, "many.npz", "--max", "ece=0.1234567", "--groups", "g")
+    worst = sorted(found["thresholds"], key=lambda one: -one["value"])
+    assert code == 1
+    rows = [line for line in out.splitlines() if line.startswith("| ") and "at most 0.1234567 |" in line]
+    assert [line.split()[1] for line in rows] == [str(one["group"]) for one in worst[:50]], "the worst come first"
+
+
+def test_groups_of_long_names_are_cut_in_the_summary_alone(folder, capsys):
+    name = "|" * 500
+    np.savez("long.npz", probs=P, labels=Y, g=np.full(N, name))
+    _, found, out = checked(capsys, "long.npz", "--max", "ece=1", "--groups", "g", "--junit", "x.xml")
+    assert found["thresholds"][0]["group"] == name
+    assert name in (folder / "x.xml").read_text()
+    assert 70 < out.count("&#124;") < 80
 
 
 # What is written

@@ -179,7 +179,7 @@ def test_what_is_refused(work, capsys):
     for arguments, message in (
         (("p.pkl", "-o", "c.npz"), "p.pkl is a pickle, which is never read"),
         (("d.npz", "-o", "old.npz"), "old.npz exists; say --force"),
-        (("d.npz", "-o", "d.npz", "--force"), "d.npz is one of the dumps"),
+        (("d.npz", "-o", "d.npz", "--force"), "d.npz is read; write"),
         (("d.npz", "-o", "link.npz", "--force"), "link.npz is a link to"),
         (("d.npz", "-o", "no/c.npz"), "No such file"),
         (("d.npz", "-o", "no/folder"), "No such file"),

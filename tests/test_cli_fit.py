@@ -183,7 +183,7 @@ def test_input_that_is_refused(work, capsys):
         (("temperature", "none.npz", *out), "no"),
         (("temperature", "d.npz", "-o", "no/cal.json"), "no/cal.json cannot be written: No such file"),
         (("temperature", "d.npz", "-o", "link.json"), "link.json is a link to"),
-        (("temperature", "d.npz", "-o", "d.npz"), "d.npz is one of the dumps"),
+        (("temperature", "d.npz", "-o", "d.npz"), "d.npz is read; write"),
         (("temperature", "d.npz", *out, "--classes", "a,b"), "--classes names 2"),
         (("temperature", "d.npz", *out, "--threads", "0"), "n_threads is 0"),
         (("temperature", "gone.npz", *out), "gone.npz does not exist"),

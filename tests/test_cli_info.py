@@ -102,6 +102,17 @@ def test_a_dump_without_labels_is_told_of(folder, capsys):
     assert (found["n_classes"], list(found["arrays"])) == (3, ["logits"])
 
 
+def test_folders_and_text_labels(folder, capsys):
+    (folder / "sub").mkdir()
+    np.savez(folder / "sub" / "text.npz", logits=np.eye(2), labels=np.array(["yes", "no"]))
+    fails(command(capsys, "info", "sub"), "sub/text.npz: labels holds text; say --classes A,B,...")
+    (found,) = told(capsys, "sub", "--classes", "yes,no")["files"]
+    assert (found["file"], found["n"]) == ("sub/text.npz", 2)
+    np.savez(folder / "sub" / "text.npz", logits=np.eye(2), labels=np.array(["yes", "7"]))
+    (found,) = told(capsys, "sub", "--classes", "yes,no", "--ignore-index", "7")["files"]
+    assert found["n_classes"] == 2
+
+
 def test_what_a_state_holds(folder, capsys):
     state = fc.Evaluation(groups=True, n_bins=7).update(Y, P, groups=["a", "b", "a", "b"])
     (folder / "run.state").write_bytes(state.to_bytes())

@@ -35,8 +35,15 @@ GROUPS = np.array(["a", "b", "c"])[np.arange(N) % 3]
 
 @pytest.fixture(scope="module")
 def client():
-    """Two processes on this machine."""
-    with dask_cluster._quiet(), dask_cluster._own_cluster(2) as cluster, distributed.Client(cluster) as client:
+    """Two processes on this machine, forked from one that has its imports: those of a run are started afresh."""
+    forked = pytest.importorskip("forked", reason="processes are forked here")
+    forked.preload()
+    with (
+        dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}),
+        dask_cluster.quiet(),
+        dask_cluster.own_cluster(2) as cluster,
+        distributed.Client(cluster) as client,
+    ):
         yield client
 
 
@@ -260,7 +267,8 @@ def test_workers_of_our_own_listen_on_this_machine_alone_and_end_with_the_run(tm
             heard.update(c.laddr.ip for c in one.net_connections() if c.status == psutil.CONN_LISTEN)
 
     before = {one.pid for one in psutil.Process().children(recursive=True)}
-    assert run_on_cluster(tasks, looks(), workers=1, on_rows=on_rows).to_bytes() == in_turn(tasks)
+    with dask.config.set({"distributed.worker.multiprocessing-method": "spawn"}):  # whatever the others here do
+        assert run_on_cluster(tasks, looks(), workers=1, on_rows=on_rows).to_bytes() == in_turn(tasks)
     assert heard == {"127.0.0.1"}
     assert not {pid for pid in ours - before if psutil.pid_exists(pid) and is_running(psutil, pid)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import io
 import json
 import os
@@ -94,13 +95,20 @@ def test_paths_that_are_nothing(folder, tmp_path):
         open_dumps([*arrays, arrays[0]], Roles())
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may read all")
-def test_what_may_not_be_read(tmp_path):
-    for name in ("a.npz", "a.parquet"):
-        save(tmp_path / name)
-        (tmp_path / name).chmod(0)
-        with pytest.raises(DumpError, match="Permission denied"):
-            open_dumps([tmp_path / name], Roles())
+def test_what_may_not_be_read(tmp_path, monkeypatch):
+    """The superuser may read all, so the system is made to say no."""
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    for name in ("a.npz", "a.parquet", "a.csv", "a.arrow"):
+        save(tmp_path / name) if name in ("a.npz", "a.parquet") else (tmp_path / name).write_bytes(b"")
+        with monkeypatch.context() as patched:
+            patched.setattr("os.open", refuse)
+            patched.setattr("builtins.open", refuse)
+            with pytest.raises(DumpError, match="Permission denied") as caught:
+                open_dumps([tmp_path / name], Roles())
+        assert str(caught.value).startswith(str(tmp_path / name))
 
 
 def as_input(monkeypatch, data, *, terminal=False):

@@ -21,9 +21,11 @@ from fastcal.dumps import DumpError
 from fastcal.runs import Looks, Run, StateError, evaluate, run_task
 
 pytest.importorskip("typer", reason="the command line needs the cli extra")
+forked = pytest.importorskip("forked", reason="processes are forked here")
 killed_runs = pytest.importorskip("killed_runs", reason="processes are forked here")
 
 N = 60
+FILES = 200
 LABELS, SCORES = rows(N)
 KILLS = 20
 
@@ -197,13 +199,13 @@ def test_a_run_on_a_cluster_that_is_stopped_is_gone_on_with_anywhere(tmp_path, g
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
-    """A folder of small files: half a second of work in pieces of a millisecond."""
+    """A folder of small files: a quarter of a second of work in pieces of a millisecond."""
     folder = tmp_path_factory.mktemp("many")
-    labels, scores = rows(400 * 100, 10)
-    for k in range(400):
+    labels, scores = rows(FILES * 100, 10)
+    for k in range(FILES):
         some = slice(100 * k, 100 * (k + 1))
         np.savez(folder / f"{k:03}.npz", probs=scores[some].astype(np.float32), labels=labels[some])
-    killed_runs.preload()
+    forked.preload()
     return folder, whole(labels, scores.astype(np.float32))
 
 
@@ -264,9 +266,9 @@ def test_signals_leave_a_checkpoint_and_say_how_to_go_on(many, tmp_path, number,
     assert out.read_text() == f"fastcal: stopped; {state} holds what is done, the same command goes on from there\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "state"]
     _, run = kind_and_run(state.read_bytes())
-    assert 0 < len(run["position"]["done"][0][1]) < 400
+    assert 0 < len(run["position"]["done"][0][1]) < FILES
     process = killed_runs.start(*command, out=out)
     process.join()
     assert process.exitcode == 0
     assert fc.Evaluation.from_bytes(state.read_bytes()).to_bytes() == expected
-    assert json.loads((tmp_path / "json").read_text())["n"] == 40_000
+    assert json.loads((tmp_path / "json").read_text())["n"] == FILES * 100

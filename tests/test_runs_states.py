@@ -121,7 +121,7 @@ def resealed(change):
 DAMAGED = {
     "empty": (lambda _: b"", "no header"),
     "text": (lambda _: b"hello\n" * 9, "no header"),
-    "half": (lambda data: data[: len(data) // 2], "its checksum differs"),
+    "half": (lambda data: data[: len(data) // 2], "is no state to go on from: .*its checksum differs"),
     "flipped": (lambda data: data[:-9] + b"x" + data[-8:], "its checksum differs"),
     "run": (
         lambda data: edited(data, lambda header: header["run"].update(complete=True)),
@@ -135,8 +135,11 @@ DAMAGED = {
     ),
     "fastcal": (lambda data: edited(data, resealed(lambda run: run.update(fastcal="0.0.1"))), "begun by fastcal 0.0.1"),
     "cut": (lambda data: edited(data, resealed(lambda run: run.update(cut="x"))), "read in other pieces"),
-    "position": (lambda data: edited(data, resealed(lambda run: run.update(position=[]))), "the position of its run"),
-    "times": (lambda data: edited(data, resealed(lambda run: run.update(seconds="x"))), "made with other options"),
+    "position": (
+        lambda data: edited(data, resealed(lambda run: run.update(position=[]))),
+        "no state to go on from: the position",
+    ),
+    "times": (lambda data: edited(data, resealed(lambda run: run.update(seconds="x"))), "no state to go on from: its"),
     "no inputs": (lambda data: edited(data, resealed(lambda run: run.update(inputs=[["x"]]))), "of other input files"),
     "no roles": (
         lambda data: edited(data, resealed(lambda run: run.update(roles=None))),
@@ -162,6 +165,12 @@ def test_a_state_at_which_another_run_is(begun):
     (begun / "s.lock").write_bytes(b"")  # of a run that was killed
     evaluate(opened(begun), fc.Evaluation(), state=begun / "s")
     assert not (begun / "s.lock").exists()
+
+
+def test_a_file_of_somebody_elses_that_is_called_as_the_lock_stays(begun):
+    (begun / "s.lock").write_text("what is to be installed")
+    evaluate(opened(begun), fc.Evaluation(), state=begun / "s")
+    assert (begun / "s.lock").read_text() == "what is to be installed"
 
 
 def test_a_file_that_changes_while_it_is_read_leaves_no_complete_state(begun):

@@ -52,9 +52,10 @@ class EvaluationReport(Mapping[str, Any]):
 
 
 def strict(value: Any) -> Any:
+    """A value as strict JSON has it: None for NaN, text for infinities, within lists and dictionaries too."""
     if isinstance(value, dict):
         return {key: strict(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [strict(item) for item in value]
     if isinstance(value, float) and math.isnan(value):
         return None

@@ -172,10 +172,12 @@ def _spelled(figures: Any) -> Any:
 
 
 def header_line(header: dict[str, Any]) -> bytes:
+    """A header as the first line of a file has it."""
     return json.dumps(header, sort_keys=True, allow_nan=False, ensure_ascii=True, separators=(", ", ": ")).encode()
 
 
 def digest(header: dict[str, Any], payload: bytes) -> str:
+    """The checksum of a file of that header and what follows it."""
     content = {key: value for key, value in header.items() if key != "sha256"}
     return hashlib.sha256(header_line(content) + b"\n" + payload).hexdigest()
 

@@ -58,7 +58,7 @@ def apply(
         for source in sources:
             check_kind(source, fitted, calibrator)
         places = destinations(sources, dumps, output, name)
-        check_places(sources, places, output, calibrator, force=force)
+        check_outputs(sources, places, output, calibrator, json, force=force)
         addition = Addition(name, fitted.predict_proba, overwrite)
         for source in sources:
             check_rows(source, addition)
@@ -131,9 +131,11 @@ def destinations(sources: list[Dump], given: list[Path], output: Path, name: str
         elif not same_format(suffix, suffix_of(output)):
             raise ValueError(f"{output} has to end in {suffix}, as {file} does: its format is kept")
         places.append(place)
-    twice = [place for number, place in enumerate(places) if place in places[:number]]
-    if twice:
-        raise ValueError(f"two of the dumps would go to {twice[0]}; apply to them apart")
+    seen: set[Path] = set()
+    for place in places:
+        if place in seen:
+            raise ValueError(f"two of the dumps would go to {place}; apply to them apart")
+        seen.add(place)
     return places
 
 
@@ -179,14 +181,16 @@ def array_name(file: Path, scores: str, name: str) -> str:
     return f"{stem[: len(stem) - len(scores)]}{name}.npy" if stem.endswith(scores) else f"{stem}_{name}.npy"
 
 
-def check_places(sources: list[Dump], places: list[Path], output: Path, calibrator: Path, *, force: bool) -> None:
+def check_outputs(
+    sources: list[Dump], places: list[Path], output: Path, calibrator: Path, json: Path | None, *, force: bool
+) -> None:
     """Raise OSError or ValueError for a place that may not be written to, before any is."""
     from ..dumps.atomic import destination
+    from .running import check_apart, check_places
 
-    read = [file.resolve() for source in sources for file in source.files] + [calibrator.resolve()]
+    check_places(json)
+    check_apart([*places, json], [*(file for source in sources for file in source.files), calibrator])
     for place in places:
-        if place.resolve() in read or (place.exists() and any(place.samefile(file) for file in read)):
-            raise ValueError(f"{place} is read; write to another place")
         if place != output and not place.parent.resolve().is_relative_to(output.resolve()):
             raise ValueError(
                 f"{place.parent} is a link out of {output}, and links to elsewhere are not written through"

@@ -77,8 +77,9 @@ def check(
         from ..dumps.opening import SAMPLE
         from ..report.checked import as_json, as_junit, as_markdown
         from ..runs import checking
-        from .running import check_places, from_logits, looks_of, run_of
+        from .running import check_apart, check_named, check_places, from_logits, looks_of, run_of
 
+        check_named(junit=junit, state=state)
         check_places(junit, json)
         asked = checking.thresholds(most or [], least or [])
         grouped = groups is not None
@@ -86,6 +87,7 @@ def check(
             raise ValueError("--least-rows is of groups; say --groups NAME")
         roles = Roles(logits, probs, labels, weights, groups, class_names(classes), ignore_index)
         sources = open_dumps([SAMPLE] if sample else list(dumps or []), roles)
+        check_apart([junit, json, state], [file for one in sources for file in one.files])
         resampled = confident and not grouped and checking.needs_bootstrap(asked)
         settings = {
             "n_bins": bins,

@@ -45,7 +45,7 @@ def compare(
         from ..dumps.labels import class_names
         from ..report.paired import show
         from ..runs.comparing import compare_dumps
-        from .running import check_places, from_logits
+        from .running import check_apart, check_places, from_logits
 
         check_level(level)
         check_places(json)
@@ -54,6 +54,7 @@ def compare(
         of_b = replace(of_a, labels=labels_b or labels, weights=None)
         of_b = replace(of_b, logits=logits_b, probs=probs_b) if own_names else of_b
         sides = [open_dumps([a], of_a), open_dumps([b], of_b)]
+        check_apart([json], [file for side in sides for one in side for file in one.files])
         kinds = from_logits(sides[0]), from_logits(sides[1])
         paired = PairedAccumulator(n_bins=bins, from_logits=kinds, n_threads=threads)
         with progress(quiet=quiet) as on_rows:

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from . import options
-from .fit import check_apart
 from .output import one_line_errors, progress, write_json
 from .stopping import stoppable
 
@@ -47,6 +46,7 @@ def convert(
         from ..dumps.atomic import destination
         from ..dumps.labels import class_names
         from ..dumps.writing import convert as write
+        from .running import check_apart, check_places
 
         if no_labels and labels is not None:
             raise ValueError("--labels and --no-labels are both given")
@@ -54,8 +54,9 @@ def convert(
         asked = Roles(logits, probs, labels, weights, groups, names, ignore_index, need_labels=not no_labels)
         if output.suffix:
             destination(output, replace=force)
+        check_places(json)
         sources = open_dumps(dumps, asked)
-        check_apart(output, [file for source in sources for file in source.files])
+        check_apart([output, json], [file for source in sources for file in source.files])
         with stoppable(), progress(quiet=quiet) as on_rows:
             rows = write(sources, output, dtype=dtype, group_rows=row_group_rows, replace=force, on_rows=on_rows)
         if json is not None:

@@ -55,15 +55,17 @@ def fit(
         from ..dumps.atomic import destination
         from ..dumps.labels import class_names
         from ..dumps.located import LocatedReader
+        from .running import check_apart, check_places
 
         if method not in METHODS:
             raise DumpError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
         place = destination(output)
+        check_places(json)
         found = class_of(METHODS[method])
         parameters = parsed(settings or [], method, found)
         names = class_names(classes)
         sources = open_dumps(dumps, Roles(logits, probs, labels, weights, None, names, ignore_index))
-        check_apart(output, [file for source in sources for file in source.files])
+        check_apart([output, json], [file for source in sources for file in source.files])
         reader = LocatedReader(sources)
         made = calibrator_for(found, parameters, from_logits=reader.from_logits, threads=threads)
         with stoppable(), progress(quiet=quiet) as reader.on_rows, warnings.catch_warnings(record=True) as caught:
@@ -138,13 +140,6 @@ def name_classes(made: Calibrator, names: tuple[str, ...]) -> None:
     made.classes_ = np.array(names)
 
 
-def check_apart(output: Path, files: list[Path]) -> None:
-    """Raise ValueError where a file is to be written that is read."""
-    for file in files:
-        if output.exists() and file.exists() and output.samefile(file):
-            raise ValueError(f"{output} is one of the dumps; write to another place")
-
-
 def fitted_values(made: Calibrator) -> dict[str, Any]:
     """What was fitted, of that what is small: numbers, and arrays of up to 64."""
     import numpy as np
@@ -184,8 +179,10 @@ def as_json(method: str, made: Calibrator, figures: dict[str, dict[str, Any]], s
 
 def show(method: str, made: Calibrator, figures: dict[str, dict[str, Any]], output: Path) -> None:
     """A short table."""
+    from ..dumps.batches import shown
+
     what = "logits" if made.input == "logits" else "probabilities"
-    print(f"{method} of {what}: {made.n_rows_:,} rows, {made.n_classes_} classes -> {output}")
+    print(f"{method} of {what}: {made.n_rows_:,} rows, {made.n_classes_} classes -> {shown(output)}")
     print(f"{'':12}{'before':>12}{'after':>12}")
     for name in SHOWN:
         print(f"{name:12}{figures['before'][name]:12.6f}{figures['after'][name]:12.6f}")

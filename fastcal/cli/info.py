@@ -13,6 +13,8 @@ def info(
     labels: options.Labels = None,
     weights: options.Weights = None,
     groups: options.Groups = None,
+    classes: options.Classes = None,
+    ignore_index: options.IgnoreIndex = None,
     json: options.Json = None,
 ) -> None:
     """Say what is installed, or what files hold.
@@ -24,13 +26,17 @@ def info(
     with one_line_errors():
         from ..accumulators.evaluation_report import EvaluationReport
         from ..dumps import Roles
+        from ..dumps.labels import class_names
         from ..report.info import show_environment, show_files
         from ..runs import info as looked
-        from .running import check_places
+        from .running import check_apart, check_places
 
         check_places(json)
+        check_apart([json], files or [])
         if files:
-            found = looked.files(files, Roles(logits, probs, labels, weights, groups))
+            found = looked.files(
+                files, Roles(logits, probs, labels, weights, groups, class_names(classes), ignore_index)
+            )
             whole = {"files": found}
         else:
             whole = looked.environment()

@@ -36,9 +36,11 @@ def merge(
         from ..dumps.names import listed
         from ..runs import Looks
         from ..runs.merging import merged, open_state, state_bytes
-        from .running import check_places, tell
+        from .running import check_apart, check_named, check_places, tell
 
+        check_named(output=output)
         check_places(output, json)
+        check_apart([output, json], states)
         opened = [open_state(path) for path in states]
         total = merged(opened, allow_overlap=allow_overlap, partial=partial)
         for one in opened:

@@ -11,8 +11,10 @@ from typing import Any, NoReturn
 
 
 def fail(message: str) -> NoReturn:
-    """One line on standard error, exit code 2."""
-    print(f"fastcal: {' '.join(message.split())}", file=sys.stderr)
+    """One line on standard error, exit code 2; names of files and in files show no control characters."""
+    from ..dumps.batches import shown
+
+    print(f"fastcal: {shown(' '.join(message.split()))}", file=sys.stderr)
     raise SystemExit(2)
 
 

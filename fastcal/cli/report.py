@@ -49,12 +49,16 @@ def report(
         from ..dumps.labels import class_names
         from ..dumps.names import listed
         from ..dumps.opening import SAMPLE
-        from .running import check_places, finish, from_logits, looks_of, run_of
+        from .running import check_apart, check_named, check_places, finish, from_logits, looks_of, run_of
 
+        check_named(html=html, state=state)
         check_places(html, json)
         paths = [SAMPLE] if sample else list(dumps or [])
         asked = Roles(logits, probs, labels, weights, groups, class_names(classes), ignore_index)
         sources = open_dumps(paths, asked)
+        check_apart(
+            [html, json, state], [*(file for one in sources for file in one.files), *filter(None, [calibrator])]
+        )
         settings = {
             "n_bins": bins,
             "convention": convention,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,35 @@ def check_places(*paths: Path | None) -> None:
     for path in paths:
         if path is not None and str(path) != "-" and is_plain(path):
             destination(path)
+
+
+def check_named(**files: Path | None) -> None:
+    """Raise ValueError for ``-`` where it would not be standard output, which others write to, but a file's name."""
+    for option, path in files.items():
+        if str(path) == "-":
+            raise ValueError(f"--{option} needs a file, not standard output")
+
+
+def check_apart(written: Iterable[Path | None], read: Iterable[Path]) -> None:
+    """Raise ValueError for a file to be written that is read, or is to be written twice, by whatever names."""
+    from ..dumps.atomic import is_plain
+
+    taken = {_identity(path): "is read" for path in read}
+    for path in written:
+        if path is not None and str(path) != "-" and is_plain(path):
+            identity = _identity(path)
+            if identity in taken:
+                raise ValueError(f"{path} {taken[identity]}; write to another place")
+            taken[identity] = "would be written twice"
+
+
+def _identity(path: Path) -> object:
+    """What tells a file from others, whatever it is called: its place on the disk, or where it would be made."""
+    try:
+        status = path.stat()
+    except OSError:
+        return os.path.realpath(path)
+    return status.st_dev, status.st_ino
 
 
 def looks_of(settings: Mapping[str, Any], calibrator: Calibrator | None, *, page: bool) -> Looks:

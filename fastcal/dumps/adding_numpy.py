@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import lzma
 import math
 import shutil
 import struct
@@ -19,8 +18,9 @@ import numpy as np
 from ..arrays import Array
 from .adding import Addition, made, source_of, suffix_of
 from .batches import Dump, DumpError, first_line
+from .npz import check_compression
 
-DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, KeyError, NotImplementedError, RuntimeError)
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError)
 COPIED = 1 << 20  # bytes that are copied at once
 MAX_HEADER = 10_000
 _HEADERS = {
@@ -108,6 +108,7 @@ def _to_archive(dump: Dump, out: Path, addition: Addition) -> int:
             shape, stored = None, zipfile.ZIP_STORED
             addition.check_new([info.filename.removesuffix(".npy") for info in infos], source)
             for info in infos:
+                check_compression(info, source)
                 if info.filename.endswith(".npy"):
                     with archive.open(info) as file:
                         found, _ = array_header(file, f"{info.filename} in {source}")
@@ -164,7 +165,7 @@ def tensor(dtype: np.dtype[Any], shape: tuple[int, ...], start: int) -> dict[str
     """What a .safetensors header says of an array."""
     size = math.prod(shape) * dtype.itemsize
     return {
-        "dtype": f"{dtype.kind.upper()}{8 * dtype.itemsize}",
+        "dtype": "BOOL" if dtype.kind == "b" else f"{dtype.kind.upper()}{8 * dtype.itemsize}",
         "shape": list(shape),
         "data_offsets": [start, start + size],
     }

@@ -16,11 +16,9 @@ import numpy as np
 from ..arrays import Array
 from . import csv, lm_eval
 from .adding import Addition, Rows, is_column_of, source_of, suffix_of
-from .batches import Dump, DumpError
-from .lines import Lines, last_line_end, opened
+from .batches import Dump, DumpError, first_line
+from .lines import BOM, Lines, last_line_end, opened
 from .records import Refused, record_of
-
-BOM = b"\xef\xbb\xbf"
 
 
 def add(dump: Dump, out: Path, addition: Addition) -> int:
@@ -28,9 +26,8 @@ def add(dump: Dump, out: Path, addition: Addition) -> int:
     source = source_of(dump)
     suffix = suffix_of(source)
     with text_file(out, suffix) as file, opened(source) as read:
-        if has_bom(source):
-            file.write(BOM)
         lines = Lines(read, str(source))
+        file.write(BOM if lines.has_bom else b"")
         if suffix.startswith((".csv", ".tsv")):
             return _to_table(dump, lines, file, addition, b"\t" if suffix.startswith(".tsv") else b",")
         if isinstance(dump, lm_eval.LmEvalDump):
@@ -49,14 +46,6 @@ def text_file(path: Path, suffix: str) -> Iterator[IO[bytes]]:
 
             file = stack.enter_context(pa.CompressedOutputStream(pa.PythonFile(file, "w"), codec))
         yield file
-
-
-def has_bom(path: Path) -> bool:
-    """Whether a file's text begins with the mark that says that it is UTF-8."""
-    import pyarrow as pa
-
-    with pa.input_stream(str(path), compression={".gz": "gzip", ".zst": "zstd"}.get(path.suffix.lower())) as file:
-        return bool(file.read(3) == BOM)
 
 
 def texts(values: Array, between: bytes) -> list[bytes]:
@@ -194,7 +183,7 @@ def with_member(record: bytes, member: bytes, addition: Addition, dump: Dump) ->
     """The text of an object with one member more at its end."""
     body = record.rstrip()
     end = record[len(body) :]
-    if addition.name.encode() in body or b"\\" in addition.name.encode():
+    if addition.name.encode() in body or b"\\u" in body:  # a key may be spelt by its characters' numbers
         body = _without(body, addition, dump)
     if not body.endswith(b"}"):
         raise DumpError(f"{dump.name} holds a line that is no object")
@@ -203,7 +192,10 @@ def with_member(record: bytes, member: bytes, addition: Addition, dump: Dump) ->
 
 def _without(body: bytes, addition: Addition, dump: Dump) -> bytes:
     """An object's text without the members of the addition's name; raises DumpError where they may not go."""
-    found = members_of(body.decode())
+    try:
+        found = members_of(body.decode())
+    except ValueError as problem:
+        raise DumpError(f"{dump.name} holds a line that cannot be taken apart: {first_line(problem)}") from None
     addition.check_new([name for name, _ in found], dump.name)
     kept = [text for name, text in found if name != addition.name and not is_column_of(name, addition.name)]
     return body if len(kept) == len(found) else b"{%b}" % ", ".join(kept).encode()
@@ -213,12 +205,12 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 
 
 def members_of(text: str) -> list[tuple[str, str]]:
-    """An object's members in order: name, and text as it is. Of what is no object, none."""
-    decode = json.JSONDecoder().raw_decode
+    """An object's members in order: name, and text as it is. Raises ValueError for what is none, or too deep."""
+    decode = json.JSONDecoder(parse_int=str).raw_decode  # of any number of digits
     found: list[tuple[str, str]] = []
     place = _past_space(text, 0)
     if text[place : place + 1] != "{":
-        return found
+        raise ValueError("no object")
     place = _past_space(text, place + 1)
     try:
         while text[place : place + 1] == '"':
@@ -227,8 +219,10 @@ def members_of(text: str) -> list[tuple[str, str]]:
             _, end = decode(text, _past_space(text, colon + 1))
             found.append((name, text[place:end]))
             place = _past_space(text, _past_space(text, end) + 1)
-    except (ValueError, RecursionError):
-        return found
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if text[place:].strip() not in ("", "}"):
+        raise ValueError("no object")
     return found
 
 

@@ -23,7 +23,7 @@ PART = 1 << 20
 MAX_LINE = 64 << 20
 _CODECS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _LINE_END = ord("\n")
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 _INK = re.compile(rb"\S")
 _OTHER_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -86,7 +86,8 @@ class Lines:
         self._fill()
         if self.starts_with(*_OTHER_BOMS):
             raise DumpError(f"{name} is UTF-16; expected UTF-8")
-        self._start += 3 * self.starts_with(_BOM)
+        self.has_bom = self.starts_with(BOM)
+        self._start += len(BOM) * self.has_bom
 
     def starts_with(self, *prefixes: bytes) -> bool:
         """Whether one of them comes next."""

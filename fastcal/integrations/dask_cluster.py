@@ -106,9 +106,9 @@ def _client(workers: int | None, address: str | None) -> Iterator[Any]:
     if (workers is None) == (address is None):
         raise ValueError("say how many workers, or the address of a cluster")
     with ExitStack() as held:
-        held.enter_context(_quiet())
+        held.enter_context(quiet())
         if workers is not None:
-            address = held.enter_context(_own_cluster(workers)).scheduler_address
+            address = held.enter_context(own_cluster(workers)).scheduler_address
         connect = _client_class()
         try:
             client = connect(address, timeout=CONNECT_SECONDS, set_as_default=False)
@@ -135,7 +135,7 @@ def _client_class() -> Any:
 
 
 @contextmanager
-def _own_cluster(workers: int) -> Iterator[Any]:
+def own_cluster(workers: int) -> Iterator[Any]:
     """Processes of this machine, one thread each; no page of theirs is served beyond it."""
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise ValueError(f"workers is {workers!r}; expected an integer of at least 1")
@@ -175,7 +175,7 @@ def _uninterrupted() -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """What Dask says of workers that come and go is not said; what matters is raised."""
     logger = logging.getLogger("distributed")
     level = logger.level

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..accumulators.evaluation_report import EvaluationReport
 from ..runs.checking import HOLDS, SHORT, UNSURE, Outcome
+from . import words
 from .junit import Case, junit
 from .markdown import escaped, table
 
@@ -21,7 +22,7 @@ def as_markdown(outcomes: Sequence[Outcome], source: str, level: float | None, l
     of_group = any(one.of_group for one in outcomes)
     word = "holds" if not failed else "falls short"
     lines = [f"### Calibration check {word}: {escaped(source)}", ""]
-    rows = sorted(outcomes, key=lambda one: _ORDER[one.verdict])[:MOST_ROWS] if of_group else list(outcomes)
+    rows = sorted(outcomes, key=_rank)[:MOST_ROWS] if of_group else list(outcomes)
     headings = ["group", "rows"] if of_group else []
     headings += ["figure", "threshold", "value", *(["bound", "by"] if level is not None else []), "verdict"]
     numbers = [k for k, heading in enumerate(headings) if heading in ("rows", "value", "bound")]
@@ -39,10 +40,16 @@ def as_markdown(outcomes: Sequence[Outcome], source: str, level: float | None, l
 _ORDER = {SHORT: 0, UNSURE: 1, HOLDS: 2}
 
 
+def _rank(one: Outcome) -> tuple[int, float]:
+    """What falls short comes first, and of that what does so by most."""
+    beyond = one.value - one.threshold.limit
+    return _ORDER[one.verdict], 0.0 if math.isnan(beyond) else beyond if one.threshold.side == "min" else -beyond
+
+
 def _row(one: Outcome, of_group: bool, confident: bool) -> list[str]:
-    cells = [escaped(one.group), f"{one.n:,}"] if of_group else []
+    cells = [escaped(words.shown(one.group)), f"{one.n:,}"] if of_group else []
     asked = one.threshold
-    cells += [f"`{asked.name}`", f"{SIGNS[asked.side]} {asked.limit:g}", _number(one.value)]
+    cells += [f"`{asked.name}`", f"{SIGNS[asked.side]} {asked.limit:.15g}", _number(one.value)]
     if confident:
         cells += [_number(one.bound), one.method]
     return [*cells, one.verdict if one.holds else f"**{one.verdict}**"]

@@ -27,7 +27,7 @@ class Threshold:
     limit: float
 
     def __str__(self) -> str:
-        return f"{self.name} {'<=' if self.side == 'max' else '>='} {self.limit:g}"
+        return f"{self.name} {'<=' if self.side == 'max' else '>='} {self.limit:.15g}"
 
     def allows(self, value: float) -> bool:
         """Whether a value is within it; NaN is not."""

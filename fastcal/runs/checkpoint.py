@@ -76,7 +76,8 @@ def only_run(path: Path) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):
-            lock.unlink()
+            if not os.fstat(handle).st_size:  # a file of somebody else's by this name stays
+                lock.unlink()
         os.close(handle)
 
 
@@ -122,11 +123,13 @@ class Checkpoint:
             raise StateError(f"{self.path} is a state that does not say of which rows; {ANEW}")
         self._check(run)
         try:
-            found = restored(accumulator, kind, data)
             position = Position.from_json(run.get("position"))
             self.started, self.seconds, self.complete = times_of(run)
+            found = restored(accumulator, kind, data)
         except (ValueError, TypeError) as error:
-            raise StateError(f"{self.path} was made with other options: {error}; {ANEW}") from error
+            ours = not str(error).startswith(("not a fastcal state", "the position", "its header"))
+            what = "was made with other options" if ours else "is no state to go on from"
+            raise StateError(f"{self.path} {what}: {error}; {ANEW}") from error
         accumulator.merge(found)
         return position
 
