@@ -205,3 +205,11 @@ def test_the_sample_is_small_and_plain():
     with np.load(SAMPLE, allow_pickle=False) as arrays:
         assert arrays["logits"].dtype == np.float32
         assert len(arrays["logits"]) == len(arrays["labels"]) > 500
+
+
+def test_probabilities_out_of_range_are_told_of_the_flag(tmp_path):
+    np.savez(tmp_path / "dump.npz", probs=PROBS + 5, labels=LABELS)
+    done = run("report", tmp_path / "dump.npz")
+    assert done.returncode == 2
+    assert done.stderr.endswith("(say --logits NAME if these are logits)\n")
+    assert "probs[0, 0] is " in done.stderr

@@ -120,8 +120,11 @@ BAD = {
     "other labels": ({"logits": B, "labels": np.roll(LABELS, 1)}, ("a.npz row", "x.npz row", "is labelled")),
     "NaN": ({"logits": changed(B, (7, 2), np.nan), "labels": LABELS}, ("x.npz: logits[7, 2] is nan", "no row out")),
     "range": ({"probs": changed(A, (8, 0), 2.0), "labels": LABELS}, ("x.npz: probs[8, 0] is 2; prob",)),
-    "classes": ({"logits": B[:, :2], "labels": LABELS}, ("x.npz: logits has shape", "expected that of prob_a")),
-    "one column": ({"probs": A[:, 0], "labels": LABELS}, ("x.npz: probs has shape",)),
+    "classes": (
+        {"logits": B[:, :2], "labels": LABELS},
+        ("a.npz has probs of shape (N, 3), x.npz has logits of shape (N, 2)",),
+    ),
+    "one column": ({"probs": A[:, 0], "labels": LABELS}, ("x.npz has probs of shape (N,): a comparison",)),
     "nothing": ({"logits": B[:0], "labels": LABELS[:0]}, ("A has more rows than B",)),
     "no labels": ({"logits": B}, ("x.npz has no labels by name",)),
     "text": ({"logits": B.astype(str), "labels": LABELS}, ("x.npz",)),

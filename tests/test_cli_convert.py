@@ -172,6 +172,7 @@ def test_what_is_refused(work, capsys):
     np.savez("big.npz", logits=LOGITS * 1e5, labels=LABELS)
     np.savez("long.npz", logits=LOGITS, labels=LABELS, region=np.array(["x" * 2000] * N))
     np.savez("soft.npz", logits=LOGITS, labels=np.full(N, 0.5))
+    np.savez("number.npz", logits=LOGITS, labels=LABELS, region=LABELS)
     (work / "old.npz").write_bytes(b"old")
     (work / "far").mkdir()
     (work / "link.npz").symlink_to(work / "far" / "x.npz")
@@ -190,6 +191,7 @@ def test_what_is_refused(work, capsys):
         (("d.npz", "wide.npz", "-o", "c.npz"), "wide.npz has rows of 2 scores, those before have 3"),
         (("d.npz", "soft.npz", "-o", "c.npz"), "soft.npz: labels holds fractions, and whole numbers before them"),
         (("bare.npz", "-o", "c.npz"), "no labels by name"),
+        (("d.npz", "number.npz", "--groups", "region", "-o", "c.npz"), "number.npz has slices of another kind"),
         (("none.npz", "-o", "c.npz"), "no rows"),
         (("long.npz", "--groups", "region", "-o", "c.npz"), "2000 characters"),
         (("d.npz", "--no-labels", "--labels", "labels", "-o", "c.npz"), "--labels and --no-labels"),

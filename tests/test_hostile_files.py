@@ -370,6 +370,13 @@ def test_nothing_that_is_read_is_written_over(work, capsys, calibrator):
     ):
         one_line(command(capsys, *arguments), "would be written twice")
         assert everything(work) == before, arguments
+    for arguments in (
+        ("fit", "temperature", "d.npz", "-o", "-"),
+        ("convert", "d.npz", "-o", "-"),
+        ("apply", calibrator, "d.npz", "-o", "-"),
+    ):
+        one_line(command(capsys, *arguments), "-o - is no file")
+        assert everything(work) == before, arguments
     for arguments in (("fit", "temperature", "d.npz", "-o", "r"), ("convert", "d.npz", "-o", "r.npz")):
         one_line(command(capsys, *arguments, "--json", "no/r.json"), "no/r.json cannot be written")
         assert everything(work) == before, arguments

@@ -185,9 +185,10 @@ def check_outputs(
     sources: list[Dump], places: list[Path], output: Path, calibrator: Path, json: Path | None, *, force: bool
 ) -> None:
     """Raise OSError or ValueError for a place that may not be written to, before any is."""
-    from ..dumps.atomic import destination
+    from ..dumps.atomic import check_named, destination
     from .running import check_apart, check_places
 
+    check_named(output)
     check_places(json)
     check_apart([*places, json], [*(file for source in sources for file in source.files), calibrator])
     for place in places:

@@ -27,7 +27,7 @@ def one_line_errors() -> Iterator[None]:
     except BrokenPipeError:  # whoever read standard output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError) as error:  # DumpError and DataError are ValueErrors
-        fail(str(error))
+        fail(str(error).replace("for logits say from_logits=True", "say --logits NAME if these are logits"))
     except ModuleNotFoundError as error:
         fail(str(error))
     except MemoryError:

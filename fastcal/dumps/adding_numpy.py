@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 import math
@@ -18,15 +17,11 @@ import numpy as np
 from ..arrays import Array
 from .adding import Addition, made, source_of, suffix_of
 from .batches import Dump, DumpError, first_line
+from .npy import header_of
 from .npz import check_compression
 
 DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError)
 COPIED = 1 << 20  # bytes that are copied at once
-MAX_HEADER = 10_000
-_HEADERS = {
-    (1, 0): ("<H", np.lib.format.read_array_header_1_0),
-    (2, 0): ("<I", np.lib.format.read_array_header_2_0),
-}
 
 
 def add(dump: Dump, out: Path, addition: Addition) -> int:
@@ -80,12 +75,7 @@ def _write_array(file: IO[bytes], dump: Dump, addition: Addition, shape: tuple[i
 def array_header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Shape and dtype of a .npy array; raises DumpError for none, and for a pickle, which is not even passed on."""
     try:
-        layout, reader = _HEADERS[np.lib.format.read_magic(file)]
-        length = file.read(struct.calcsize(layout))
-        (size,) = struct.unpack(layout, length)
-        if size > MAX_HEADER:
-            raise ValueError(f"a header of more than {MAX_HEADER} bytes")
-        shape, _, dtype = reader(io.BytesIO(length + file.read(size)))
+        shape, _, dtype = header_of(file)
     except Exception as error:  # whatever NumPy's parser of headers trips over: tokens, syntax, recursion, types
         raise DumpError(f"{name} is no .npy array: {first_line(error)}") from error
     if dtype.hasobject:

@@ -21,6 +21,7 @@ def destination(path: Path, *, replace: bool = True) -> Path:
     Raises OSError for a link to anywhere else, which is no place the caller named, for a folder, for a place in no
     folder, and with ``replace=False`` for anything that is there already.
     """
+    check_named(path)
     place = path
     if path.is_symlink():
         place = path.parent.resolve() / os.path.realpath(path)
@@ -33,6 +34,12 @@ def destination(path: Path, *, replace: bool = True) -> Path:
     if not place.parent.is_dir():
         raise FileNotFoundError(f"{path} cannot be written: No such file or directory")
     return place
+
+
+def check_named(path: Path) -> None:
+    """Raise OSError for standard output, of which nothing could be taken back."""
+    if str(path) == "-":
+        raise OSError("-o - is no file; what is written appears whole or not at all")
 
 
 # Names of what a process has open: the plain file that one may be is another's to replace.
@@ -77,6 +84,7 @@ def whole_file(path: Path, *, replace: bool = True) -> Iterator[Path]:
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """The path of an empty folder, to be filled within, that then becomes ``path``, which is none yet, or empty."""
+    check_named(path)
     if path.is_symlink() or (os.path.lexists(path) and (not path.is_dir() or any(path.iterdir()))):
         raise FileExistsError(f"{path} exists; name a folder that is not there yet")
     if not path.parent.is_dir():

@@ -31,7 +31,7 @@ MAX_HEADER = 10_000
 def array_of_npy(file: IO[bytes], path: Path, name: str, size: int) -> StoredArray:
     """The array whose header ``file``, of ``size`` bytes, begins with. Raises DumpError."""
     try:
-        shape, by_column, dtype = _header(file)
+        shape, by_column, dtype = header_of(file)
     except Exception as error:  # whatever NumPy's parser of headers trips over: tokens, syntax, recursion, types
         raise DumpError(f"{name} is no .npy array: {first_line(error)}") from error
     array = StoredArray(path, name, file.tell(), shape, dtype, by_column and len(shape) > 1)
@@ -43,7 +43,7 @@ def array_of_npy(file: IO[bytes], path: Path, name: str, size: int) -> StoredArr
     return array
 
 
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def header_of(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Shape, Fortran order and dtype; the header is read only once its length is known to be sane."""
     layout, reader = _HEADERS[np.lib.format.read_magic(file)]
     length = file.read(struct.calcsize(layout))

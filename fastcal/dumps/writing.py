@@ -180,7 +180,7 @@ def _check_like(what: str, given: Array | None, first: Array | None, dump: Dump)
         and what == "slices"
         and (given.dtype.kind in "OU") != (first.dtype.kind in "OU")
     ):
-        raise DumpError(f"{dump.name} has slices of another kind than the dumps before: text or numbers")
+        raise DumpError(f"{dump.name} has slices of another kind, text or numbers, than the rows before")
     return given
 
 

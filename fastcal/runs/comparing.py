@@ -86,13 +86,23 @@ def _take(a: _Place, b: _Place, n: int, paired: PairedAccumulator) -> None:
         first, second = (f"{place.dump.name} row {place.row(k)}" for place in (a, b))
         differ = f"{first} is labelled {mine[k].tolist()} and {second} {theirs[k].tolist()}"
         raise DumpError(f"{differ}: a comparison is of the same rows in the same order")
-    scores = (place.part(place.batch.scores, n) for place in (a, b))
+    scores = [place.batch.scores[place.done : place.done + n] for place in (a, b)]
+    if scores[0].shape != scores[1].shape:
+        first, second = (
+            f"{place.dump.name} has {place.dump.roles.scores} of shape {_shape(part)}"
+            for place, part in zip((a, b), scores, strict=True)
+        )
+        raise DumpError(f"{first}, {second}: a comparison is of the same classes")
     try:
         paired.update(mine, *scores, sample_weight=a.part(a.batch.weights, n))
     except DataError as error:
         raise DumpError(_located(error, b if error.argument == SIDES[1] else a)) from error
     except TypeError as error:
         raise DumpError(f"{a.dump.name} and {b.dump.name}: {error}") from error
+
+
+def _shape(scores: Array) -> str:
+    return f"(N, {scores.shape[1]})" if scores.ndim > 1 else "(N,)"
 
 
 def _located(error: DataError, place: _Place) -> str:

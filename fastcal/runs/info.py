@@ -23,6 +23,7 @@ from ..arrays import Array
 from ..calibrators.files import FORMAT as CALIBRATOR
 from ..calibrators.files import load_calibrator
 from ..dumps import Dump, DumpError, Roles, open_dumps
+from ..dumps.opening import STANDARD_INPUT
 from .checkpoint import inputs_of, read_state
 
 # What each extra brings; pyproject.toml says the same.
@@ -121,7 +122,7 @@ def files(paths: Iterable[Path], asked: Roles) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     others = []
     for path in paths:
-        kind = _format(path)
+        kind = None if path == STANDARD_INPUT else _format(path)
         if kind == STATE:
             found.append(_state(path))
         elif kind == CALIBRATOR:
