@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from strategies import cuts, rows
 
 import fastcal as fc
-from fastcal import engine, kernels
+from fastcal import arrays, engine, kernels
 from fastcal.accumulators import bins, classwise
 from fastcal.accumulators import rows as chunking
 from fastcal.accumulators.base import Accumulator
@@ -125,6 +125,58 @@ def test_rows_of_nan_count_for_no_class(k, weights):
     propagated = fc.ClasswiseAccumulator(nan_policy="propagate").update(y, scores, sample_weight=w).compute()
     assert np.isnan(propagated["classwise_ece"])
     assert np.isnan(propagated["classes"].ece).all()
+
+
+def wide_rows(k, dtype, n, *, from_logits):
+    """Rows of NaN, ties and infinities among them."""
+    rng = np.random.default_rng(k)
+    z = np.round(rng.standard_normal((n, k)) * 3, 1)
+    z[0], z[1, 2], z[2, 3:] = 0, np.inf, -np.inf
+    z[3, k - 1], z[4, 1], z[5] = 50, np.nan, -np.inf
+    z[6, [1, k - 1]] = np.inf
+    z[7, k - 1] = np.nan
+    if not from_logits:
+        z = np.nan_to_num(z, nan=0, posinf=60, neginf=-60)
+        z = np.exp(z - z.max(axis=1, keepdims=True))
+        z /= z.sum(axis=1, keepdims=True)
+        z[[4, 7], [1, k - 1]] = np.nan
+    return rng.integers(0, k, n), z.astype(dtype)
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+@pytest.mark.parametrize(("k", "dtype"), [(49, np.float32), (64, np.float64), (70, np.float32), (200, np.float64)])
+def test_wide_rows_go_to_their_bins_while_they_are_in_cache(k, dtype, from_logits, monkeypatch):
+    if not JIT:
+        monkeypatch.setattr(kernels.classwise, "MOST_ROWS", 8)
+        monkeypatch.setattr(kernels.classwise_wide, "MOST_ROWS", 8)
+    n = kernels.classwise.MOST_ROWS + 12
+    y, scores = wide_rows(k, dtype, n, from_logits=from_logits)
+    w = np.arange(8) % 3
+
+    def seen(n_threads=1):
+        report = fc.Evaluation(from_logits=from_logits, nan_policy="omit", n_threads=n_threads)
+        report.update(y[:9], scores[:9]).update(y[:8], scores[:8], sample_weight=w)
+        with pytest.raises(arrays.DataError, match="y_true"):
+            report.update(np.full(n, k), scores)
+        return report.update(y, scores)
+
+    found = [seen(), seen(2)]
+    monkeypatch.setattr(classwise.ClasswisePart, "in_cache", False)
+    assert_all_equal([*found, seen()])
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+@pytest.mark.parametrize(("k", "dtype"), [(49, np.float32), (64, np.float64), (70, np.float32)])
+def test_columns_of_wide_rows_without_the_margin_are_the_same(k, dtype, from_logits):
+    y, scores = wide_rows(k, dtype, 20, from_logits=from_logits)
+    batch = arrays.predictions(y, scores, from_logits=from_logits)
+    tables = []
+    for margin in (True, False):
+        found = chunking.Rows(batch, margin=margin)
+        found.fill(0, 20)
+        columns = np.delete(found.table, kernels.rows.MARGIN, axis=0)
+        tables.append((columns.tobytes(), found.prediction.tolist(), found.hits.tolist(), found.faults.tolist()))
+    assert tables[0] == tables[1]
 
 
 def test_classes_without_rows_count_0_unless_none_has_any():

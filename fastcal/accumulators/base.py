@@ -163,7 +163,9 @@ class Accumulator(Mergeable):
             workers.append(Worker(batch, self._parts, self._kept, fatal))
             return workers[-1]
 
-        row_bytes, per_chunk = bytes_per_row(batch, light=light), rows_per_chunk(batch, light=light)
+        one = engine.thread_count(self._n_threads) == 1
+        in_cache = one and not light and any(part.in_cache for part in self._parts.values())
+        row_bytes, per_chunk = bytes_per_row(batch, light=light), rows_per_chunk(batch, light=light, in_cache=in_cache)
         n_nan = self._check_faults(batch, engine.run(batch.n_rows, row_bytes, per_chunk, worker, self._n_threads))
         return merged(self._kept["rows"], _rows_state(batch.n_rows - n_nan, n_nan))
 

@@ -16,7 +16,7 @@ from .base import Accumulator, Options, Part
 from .binned import Binned, is_sound, quotient
 from .bins import Binning, Lookup, check_threshold
 from .curve import ReliabilityCurve
-from .rows import Rows
+from .rows import Rows, Takes
 from .state import UNIT_BITS, Figures, State
 
 figure = Figures()
@@ -147,6 +147,7 @@ class ClasswisePart(Part):
 
     figures = figure
     light = True
+    in_cache = True
     optional = frozenset({"weighted_count", "weighted_pair"})
 
     def __init__(self, binning: Binning, *, threshold: float = 0.0, most_cells: float = math.inf) -> None:
@@ -163,7 +164,7 @@ class ClasswisePart(Part):
         if not self.is_kept(n_columns):
             return {}
         k, size, words = n_columns or 2, self.binning.size, kernels.classwise.WORDS
-        shapes = {"sums": (k,), "totals": (k, words), "cells": (k, size, words), "hits": (k, size)}
+        shapes = {"held": (1,), "sums": (k,), "totals": (k, words), "cells": (k, size, words), "hits": (k, size)}
         return {name: np.zeros(shape, np.int64) for name, shape in shapes.items()}
 
     def shapes(self, n_columns: int) -> dict[str, tuple[int, ...]]:
@@ -176,7 +177,7 @@ class ClasswisePart(Part):
 
     def add(self, state: State, rows: Rows) -> None:
         """Add the rows of a chunk."""
-        if not state:
+        if not state or rows.taken is state["hits"]:
             return
         confidence = rows.table[kernels.rows.CONFIDENCE]
         lookup = self.binning.lookup(rows.given_dtype)
@@ -198,9 +199,15 @@ class ClasswisePart(Part):
             few = state["cells"], state["hits"]
             kernels.classwise.add_few(probs, rows.labels, confidence, self.threshold, *lookup.arguments, *few)
             return
-        words = state["sums"], state["totals"], state["cells"], state["hits"]
         first = self._first(lookup.cuts, probs.dtype)
-        kernels.classwise.add(probs, rows.labels, confidence, first, *lookup.arguments, *words)
+        kernels.classwise.add(probs, rows.labels, confidence, first, *lookup.arguments, *_words(state))
+
+    def takes(self, state: State, rows: Rows) -> Takes | None:
+        """See :meth:`Part.takes`."""
+        if not state or self.threshold or rows.predictions.weights is not None:
+            return None
+        lookup = self.binning.lookup(rows.given_dtype)
+        return Takes((self._first(lookup.cuts, rows.dtype), *lookup.arguments), _words(state))
 
     def _goes_by_lines(self, lookup: Lookup, hits: Array) -> bool:
         """Whether rows are narrow, bins few, and no probability that counts is negative."""
@@ -243,7 +250,10 @@ class ClasswisePart(Part):
         """From words to digits, and the first bin from what the others leave."""
         if not state:
             return {}
-        names, hits, cells, totals = (kernels.classwise, *(state[name].copy() for name in ("hits", "cells", "totals")))
+        names = kernels.classwise
+        held, sums, totals, cells, hits = (array.copy() for array in _words(state))
+        if held[0]:
+            names.settle(held, totals, sums, cells)
         if not self.threshold:
             n_labels = totals[:, names.COUNT].copy()
             totals[:, names.COUNT] = n_labels.sum()
@@ -279,6 +289,10 @@ class ClasswisePart(Part):
             return None
         bins = Binned.from_state(state, labels_vary=True, ignored=self.binning.ignored)
         return bins.of((..., np.setdiff1d(np.arange(self.binning.size), self.binning.left_out)))
+
+
+def _words(state: State) -> tuple[Array, ...]:
+    return tuple(state[name] for name in ("held", "sums", "totals", "cells", "hits"))
 
 
 class ClasswiseAccumulator(Accumulator):

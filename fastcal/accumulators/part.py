@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .rows import Rows
+from .rows import Rows, Takes
 from .state import State, merged
 
 
@@ -19,6 +19,8 @@ class Part(ABC):
     optional: frozenset[str] = frozenset()
     # Whether confidence, prediction and hits are all it needs of a row: most of the work is the rest.
     light: bool = False
+    # Whether it may take rows while they are in cache: see ``takes``.
+    in_cache: bool = False
 
     @abstractmethod
     def shapes(self, n_columns: int) -> dict[str, tuple[int, ...]]:
@@ -34,6 +36,10 @@ class Part(ABC):
     @abstractmethod
     def add(self, state: State, rows: Rows) -> None:
         """Add a chunk of rows to a worker's state."""
+
+    def takes(self, state: State, rows: Rows) -> Takes | None:
+        """What the rows of a chunk are added to before ``add`` sees them, with ``in_cache``; None: nothing."""
+        return None
 
     def quick(self, state: State, rows: Rows, start: int, stop: int) -> int:
         """Look at rows start to stop and add them in one go, if it is the only part; returns how many were in order."""

@@ -19,9 +19,10 @@ class Worker:
         self, batch: Predictions, parts: Mapping[str, Part], so_far: Mapping[str, State], fatal: Sequence[int]
     ) -> None:
         self.light = all(part.light for part in parts.values())
-        self.rows = Rows(batch, light=self.light)
+        self.rows = Rows(batch, light=self.light, margin=False)
         self.fatal = fatal
         self.parts = parts
+        self.takers = {name: part for name, part in parts.items() if part.in_cache}
         self.states = {name: part.start(batch.n_columns) for name, part in parts.items()}
         self._saved: dict[str, State] = {}
         self.only = next(iter(parts)) if len(parts) == 1 else None
@@ -31,7 +32,7 @@ class Worker:
     def go_on(self, batch: Predictions) -> None:
         """Take chunks of another batch of as many classes; buffers are kept where its scores are of the same kind."""
         if not self.rows.rebind(batch):
-            self.rows = Rows(batch, light=self.light)
+            self.rows = Rows(batch, light=self.light, margin=False)
 
     def save(self) -> None:
         """Keep a copy of the states as they are now, in the memory of the last one."""
@@ -47,7 +48,8 @@ class Worker:
             start += self.parts[self.only].quick(self.states[self.only], self.rows, start, stop)
             if start == stop:
                 return False
-        self.rows.fill(start, stop)
+        takes = (part.takes(self.states[name], self.rows) for name, part in self.takers.items())
+        self.rows.fill(start, stop, next(takes, None))
         if self.rows.faults[self.fatal].any():
             return True
         for name, part in self.parts.items():

@@ -51,12 +51,19 @@ def _empty_cells(cells):
 
 
 @inner
-def _empty_all(held, totals, sums, cells):
+def empty_all(held, totals, sums, cells):
     for k in range(cells.shape[0]):
-        totals[k, SUM] += sums[k] - held * _MAGIC_BITS
+        totals[k, SUM] += sums[k] - held[0] * _MAGIC_BITS
         sums[k] = 0
         _empty(totals[k])
     _empty_cells(cells)
+    held[0] = 0
+
+
+@kernel
+def settle(held, totals, sums, cells):
+    """Empty the words that are, between chunks, as ``add`` left them."""
+    empty_all(held, totals, sums, cells)
 
 
 @inner
@@ -89,52 +96,54 @@ def add_few(probs, labels, confidence, threshold, cuts, table, low, high, cells,
     _empty_cells(cells)
 
 
-@kernel
-def add(probs, labels, confidence, first, cuts, table, low, high, sums, totals, cells, hits):
-    """Add rows (n, K); those of NaN ``confidence`` are passed over.
-
-    ``totals`` (K, WORDS) gets all probabilities, by way of ``sums`` (K,), which begins and ends empty, and counts the
-    rows of each label; ``cells`` (K, bins, WORDS) gets those above ``first``, ``hits`` (K, bins) those of them that are
-    the label's.
-    """
-    n, n_classes = probs.shape
-    per_line = np.int64(LINE // probs.itemsize)
+@inner
+def add_row(row, y, first, cuts, table, low, high, sums, totals, cells, hits):
+    """Add a row (K,) of no NaN, and its label."""
+    n_classes = row.shape[0]
+    per_line = np.int64(LINE // row.itemsize)
     whole = n_classes - n_classes % per_line
     real = type(first)
     least = real(low)
     most = real(high)
-    held = np.int64(0)
-    for i in range(n):
+    for k in range(n_classes):  # as ``fixed``, but for what it takes off
+        p = row[np.uintp(k)]
+        p = p if p > least else least
+        p = p if p < most else most
+        sums[np.uintp(k)] += np.float64(np.float64(p) * _SCALE + _MAGIC).view(np.int64)
+    for start in range(0, whole, per_line):
+        found = above(row, start, first)
+        k = np.uintp(start)
+        while found > 0:
+            if found & 1:
+                _put(np.float64(row[k]), k, low, high, cuts, table, cells)
+            found >>= np.int64(1)
+            k += np.uintp(1)
+    for k in range(whole, n_classes):
+        p = np.float64(row[np.uintp(k)])
+        if p > first:
+            _put(p, np.uintp(k), low, high, cuts, table, cells)
+    y = np.uintp(y)
+    totals[y, COUNT] += 1
+    p = np.float64(row[y])
+    if p > first:
+        hits[y, bin_index(p, cuts, table)] += 1
+
+
+@kernel
+def add(probs, labels, confidence, first, cuts, table, low, high, held, sums, totals, cells, hits):
+    """Add rows (n, K); those of NaN ``confidence`` are passed over.
+
+    ``totals`` (K, WORDS) gets all probabilities, by way of ``sums`` (K,), and counts the rows of each label; ``cells``
+    (K, bins, WORDS) gets those above ``first``, ``hits`` (K, bins) those of them that are the label's. ``held`` (1,)
+    rows stand in ``sums`` and SUM, until ``settle``.
+    """
+    for i in range(probs.shape[0]):
         if np.isnan(confidence[i]):
             continue
-        held += 1
-        row = probs[i]
-        for k in range(n_classes):  # as ``fixed``, but for what it takes off
-            p = row[np.uintp(k)]
-            p = p if p > least else least
-            p = p if p < most else most
-            sums[np.uintp(k)] += np.float64(np.float64(p) * _SCALE + _MAGIC).view(np.int64)
-        for start in range(0, whole, per_line):
-            found = above(row, start, first)
-            k = np.uintp(start)
-            while found > 0:
-                if found & 1:
-                    _put(np.float64(row[k]), k, low, high, cuts, table, cells)
-                found >>= np.int64(1)
-                k += np.uintp(1)
-        for k in range(whole, n_classes):
-            p = np.float64(row[np.uintp(k)])
-            if p > first:
-                _put(p, np.uintp(k), low, high, cuts, table, cells)
-        y = np.uintp(labels[i])
-        totals[y, COUNT] += 1
-        p = np.float64(row[y])
-        if p > first:
-            hits[y, bin_index(p, cuts, table)] += 1
-        if held == MOST_ROWS:
-            _empty_all(held, totals, sums, cells)
-            held = np.int64(0)
-    _empty_all(held, totals, sums, cells)
+        held[0] += 1
+        add_row(probs[i], labels[i], first, cuts, table, low, high, sums, totals, cells, hits)
+        if held[0] == MOST_ROWS:
+            empty_all(held, totals, sums, cells)
 
 
 @kernel

@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from . import probabilities, softmax
+from .elementary import exp_lifted, larger
 from .halves import floats_of, widen
-from .intrinsics import LINE, turn_tile
+from .intrinsics import LINE, PEAK, peak, place_of, turn_tile
 from .jit import by_scores, inner, kernel
 from .rows import (
     ARGMAX,
@@ -79,6 +80,29 @@ def highest(lanes, place):
         even = a if a > even else even
         odd = b if b > odd else odd
     return even if even > odd else odd
+
+
+@inner
+def lead(row, whole, lines_read, lanes):
+    """MAXIMUM of a wide row and its first index ARGMAX, without SECOND, which takes ``top`` twice the time.
+
+    PEAK numbers are a pair of lines.
+    """
+    real = lanes.dtype.type
+    m = larger(peak(row, whole), peak(lines_read, np.int64(PEAK)))
+    index = np.int64(0)
+    found = np.int64(PEAK)
+    while found == PEAK and index < whole:
+        found = place_of(row, index, m)
+        index += PEAK
+    if found < PEAK:
+        index += found - PEAK
+    else:
+        found = place_of(lines_read, np.int64(0), m)
+        index = whole + found if found < PEAK else np.int64(0)  # none in a row of NaN
+    for i in range(LANES):
+        lanes[MAXIMUM + i] = m
+        lanes[ARGMAX + i] = real(index)
 
 
 @inner
@@ -231,7 +255,9 @@ def narrow(scores, from_logits, squares, inverse_t, rest_t, lowest, lines, lines
         top(lines_read, start, stop, start, 1, BLOCK, block)
         if from_logits:
             hide_top(lines, n_classes, block)
-            softmax.add(lines_read, lines_read, start, stop, inverse_t, rest_t, lowest, squares, BLOCK, block)
+            softmax.add(
+                lines_read, lines_read, start, stop, inverse_t, rest_t, lowest, squares, None, start, BLOCK, block
+            )
         else:
             if n_classes & 1:
                 for i in range(BLOCK):
@@ -241,8 +267,12 @@ def narrow(scores, from_logits, squares, inverse_t, rest_t, lowest, lines, lines
 
 
 @inner
-def wide_row(row, upcoming, from_logits, squares, inverse_t, rest_t, lowest, lines, lines_read, lanes):
-    """Gather what ``fold_sums`` makes the sums of a wide row of, in ``lanes``; the row ``upcoming`` is fetched."""
+def wide_row(row, upcoming, from_logits, squares, second, exps, inverse_t, rest_t, lowest, lines, lines_read, lanes):
+    """Gather what ``fold_sums`` makes the sums of a wide row of, in ``lanes``; the row ``upcoming`` is fetched.
+
+    ``second`` is True where SECOND is wanted, else None. ``exps`` (K + 6 LANES,) gets every e^(z - m) of logits, lifted
+    (see ``exp_lifted``), or is None.
+    """
     n_classes = row.shape[0]
     pair_size = 2 * LANES
     whole = n_classes - n_classes % pair_size
@@ -253,10 +283,13 @@ def wide_row(row, upcoming, from_logits, squares, inverse_t, rest_t, lowest, lin
     for i in range(n_classes - whole):
         lines[np.uintp(i)] = row[np.uintp(whole + i)]
     clear(lanes)
-    for part in range(1 if whole == n_classes else 2):  # one call, one copy of its loop
-        end = np.int64(pair_size) if part else whole
-        top(lines_read if part else row, start, end, whole if part else start, LANES, LANES, lanes)
-    fold_top(lanes)
+    if second is None:
+        lead(row, whole, lines_read, lanes)
+    else:
+        for part in range(1 if whole == n_classes else 2):  # one call, one copy of its loop
+            end = np.int64(pair_size) if part else whole
+            top(lines_read if part else row, start, end, whole if part else start, LANES, LANES, lanes)
+        fold_top(lanes)
     if not from_logits:
         for k in range(0, n_classes, pair_size):
             here = k < whole
@@ -279,7 +312,14 @@ def wide_row(row, upcoming, from_logits, squares, inverse_t, rest_t, lowest, lin
         if part == 2:
             begin = start if whole < n_classes else np.int64(pair_size)
             end = stop
-        softmax.add(values, upcoming, begin, end, inverse_t, rest_t, lowest, squares, LANES, lanes)
+        place = whole + begin if part == 2 else begin
+        softmax.add(values, upcoming, begin, end, inverse_t, rest_t, lowest, squares, exps, place, LANES, lanes)
+    if exps is not None:
+        if pair < whole:
+            for i in range(pair_size):
+                exps[np.uintp(pair + i)] = exps[np.uintp(whole + pair_size + i)]
+        zero = lanes.dtype.type(0)
+        exps[np.uintp(index)] = exp_lifted(zero, inverse_t, zero * rest_t)
 
 
 @kernel
@@ -287,6 +327,7 @@ def wide(
     scores,
     from_logits,
     squares,
+    second,
     inverse_t,
     rest_t,
     lowest,
@@ -299,12 +340,13 @@ def wide(
 ):
     """Gather the sums of wide rows into ``work``, which comes empty, by way of ``lanes``, a block for partial results.
 
-    ``floats`` (K,) is for rows of half floats, widened; ``lines`` and both ``_read`` are as for ``narrow``.
+    ``second`` is True where SECOND is wanted, else None. ``floats`` (K,) is for rows of half floats, widened;
+    ``lines`` and both ``_read`` are as for ``narrow``.
     """
     n_classes = scores.shape[1]
     near = n_classes * scores.itemsize <= NEAR
     for n in range(scores.shape[0]):
         row = floats_of(scores[n], floats, floats_read)
         upcoming = scores[n + 1 if near and n + 1 < scores.shape[0] else n]
-        wide_row(row, upcoming, from_logits, squares, inverse_t, rest_t, lowest, lines, lines_read, lanes)
+        wide_row(row, upcoming, from_logits, squares, second, None, inverse_t, rest_t, lowest, lines, lines_read, lanes)
         fold_sums(lanes, from_logits, squares, work[n // BLOCK], n % BLOCK)

@@ -181,16 +181,91 @@ def plain_above(source: Any, start: Any, limit: Any) -> Any:
 def above(typingctx, source, start, limit):
     def lower(context, builder, signature, args):
         n = LINE * 8 // source.dtype.bitwidth
-        kind = context.get_value_type(source.dtype)
-        line = ir.VectorType(kind, n)
-        from_ = context.make_array(signature.args[0])(context, builder, args[0]).data
-        read = builder.bitcast(builder.gep(from_, [args[1]]), line.as_pointer())
-        undefined = ir.Constant(line, ir.Undefined)
-        first = builder.insert_element(undefined, args[2], ir.Constant(ir.IntType(32), 0))
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), n), [0] * n)
-        limits = builder.shuffle_vector(first, undefined, lanes)
-        mask = builder.fcmp_ordered(">", builder.load(read, align=source.dtype.bitwidth // 8), limits)
+        mask = _mask(context, builder, ">", n, signature, args)
         return builder.zext(builder.bitcast(mask, ir.IntType(n)), ir.IntType(64))
+
+    return types.int64(source, types.intp, source.dtype), lower
+
+
+def _mask(context: Any, builder: Any, predicate: str, n: int, signature: Any, args: Any) -> Any:
+    """How ``n`` numbers of an array compare with one: a bit each."""
+    source = signature.args[0]
+    kind = context.get_value_type(source.dtype)
+    line = ir.VectorType(kind, n)
+    from_ = context.make_array(source)(context, builder, args[0]).data
+    read = builder.bitcast(builder.gep(from_, [args[1]]), line.as_pointer())
+    undefined = ir.Constant(line, ir.Undefined)
+    first = builder.insert_element(undefined, args[2], ir.Constant(ir.IntType(32), 0))
+    lanes = ir.Constant(ir.VectorType(ir.IntType(32), n), [0] * n)
+    limits = builder.shuffle_vector(first, undefined, lanes)
+    return builder.fcmp_ordered(predicate, builder.load(read, align=source.dtype.bitwidth // 8), limits)
+
+
+PEAK = 64  # numbers that ``peak`` takes at once
+
+
+def plain_peak(source: Any, stop: Any) -> Any:
+    """The largest of the first numbers, a multiple of PEAK of them; NaN is passed over, -inf of none.
+
+    Loops that say this in Numba are unrolled into scalar maxima (200 against 20 ns of 1000 float32).
+    """
+    m = source.dtype.type(-np.inf)
+    for x in source[:stop]:
+        m = x if x > m else m
+    return m
+
+
+@_lowered(plain_peak)
+def peak(typingctx, source, stop):
+    def lower(context, builder, signature, args):
+        n = LINE * 8 // source.dtype.bitwidth
+        line = ir.VectorType(context.get_value_type(source.dtype), n)
+        from_ = context.make_array(signature.args[0])(context, builder, args[0]).data
+        index = args[1].type
+        least = ir.Constant(line, [ir.Constant(line.element, float("-inf"))] * n)
+
+        def larger(new: Any, old: Any) -> Any:
+            return builder.select(builder.fcmp_ordered(">", new, old), new, old)
+
+        entry = builder.block
+        loop, body, end = (builder.append_basic_block(f"peak.{name}") for name in ("loop", "body", "end"))
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        i = builder.phi(index)
+        i.add_incoming(ir.Constant(index, 0), entry)
+        most = [builder.phi(line) for _ in range(PEAK // n)]
+        builder.cbranch(builder.icmp_signed("<", i, args[1]), body, end)
+        builder.position_at_end(body)
+        for k, one in enumerate(most):
+            at = builder.bitcast(builder.gep(from_, [builder.add(i, ir.Constant(index, k * n))]), line.as_pointer())
+            one.add_incoming(least, entry)
+            one.add_incoming(larger(builder.load(at, align=source.dtype.bitwidth // 8), one), body)
+        i.add_incoming(builder.add(i, ir.Constant(index, PEAK)), body)
+        builder.branch(loop)
+        builder.position_at_end(end)
+        while len(most) > 1:
+            most = [larger(*most[k : k + 2]) for k in range(0, len(most), 2)]
+        m = most[0]
+        while n > 1:
+            n //= 2
+            lanes = [ir.Constant(ir.VectorType(ir.IntType(32), n), [k + half for k in range(n)]) for half in (0, n)]
+            m = larger(*(builder.shuffle_vector(m, ir.Constant(m.type, ir.Undefined), half) for half in lanes))
+        return builder.extract_element(m, ir.Constant(ir.IntType(32), 0))
+
+    return source.dtype(source, types.intp), lower
+
+
+def plain_place_of(source: Any, start: Any, number: Any) -> Any:
+    """Which of the PEAK numbers from ``start`` on is the first that equals another; PEAK: none."""
+    found = np.flatnonzero(source[start : start + PEAK] == number)
+    return found[0] if found.size else PEAK
+
+
+@_lowered(plain_place_of)
+def place_of(typingctx, source, start, number):
+    def lower(context, builder, signature, args):
+        mask = builder.bitcast(_mask(context, builder, "==", PEAK, signature, args), ir.IntType(PEAK))
+        return builder.cttz(mask, ir.Constant(ir.IntType(1), 0))
 
     return types.int64(source, types.intp, source.dtype), lower
 

@@ -39,11 +39,11 @@ from .rows import SUM_C as SQUARES
 
 
 @inner
-def add(values, upcoming, start, stop, inverse_t, rest_t, lowest, squares, width, block):
+def add(values, upcoming, start, stop, inverse_t, rest_t, lowest, squares, exps, place, width, block):
     """Add e, e d and, if wanted, e^2 of the pairs of lines from ``start`` to ``stop``; the maximum is hidden.
 
     All are lifted (see ``exp_lifted``), e^2 as e is. ``squares`` is None where e^2 is not wanted: a type, for which
-    Numba compiles a loop without them.
+    Numba compiles a loop without them; ``exps`` is None, or where e goes, that of ``start`` to ``place``.
     """
     lower = block.dtype.type(LOWERED)
     per_line = LINE // upcoming.itemsize
@@ -58,6 +58,9 @@ def add(values, upcoming, start, stop, inverse_t, rest_t, lowest, squares, width
             d2 = values[np.uintp(offset + width + i)] - m
             d2 = lowest if d2 < lowest else d2
             e2 = exp_lifted(d2, inverse_t, d2 * rest_t)
+            if exps is not None:
+                exps[np.uintp(place + offset - start + i)] = e
+                exps[np.uintp(place + offset - start + width + i)] = e2
             x = e + e2
             total = block[REST + i]
             new = total + x

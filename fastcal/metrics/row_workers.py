@@ -123,7 +123,7 @@ class Sums(Worker):
         self.sums[...] = self.empty
         if self.is_wide:
             lanes = *self.widened, *self.lines, self.block
-            kernels.gather.wide(rows, True, None, *self.arguments, *lanes, self.sums)
+            kernels.gather.wide(rows, True, None, True, *self.arguments, *lanes, self.sums)
         else:
             kernels.gather.narrow(rows, True, None, *self.arguments, *self.lines, self.sums)
 
