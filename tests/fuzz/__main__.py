@@ -33,6 +33,8 @@ def main() -> None:
     if name not in TARGETS:
         sys.exit(f"one of {', '.join(TARGETS)}, then options of libFuzzer")
     target = TARGETS[name]
+    for path in sorted((CORPUS / name).iterdir()):  # kernels are compiled before anything is timed
+        target(path.read_bytes())
 
     def one(data: bytes) -> None:
         target(data)
