@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where dumps are, or are made and left")
     parser.add_argument("--rows", type=int, default=450_000_000, help="rows of Parquet")
     parser.add_argument("--npy-rows", type=int, default=2_000_000, help="rows of .npy")
-    parser.add_argument("--only", choices=["parquet", "npy", "checkpoints", "peaks", "dask"])
+    parser.add_argument("--only", nargs="+", choices=["parquet", "npy", "checkpoints", "peaks", "dask"])
     parser.add_argument("--readme", action="store_true", help="write the table into the README")
     options = parser.parse_args()
     n_threads = thread_count()
@@ -201,7 +201,7 @@ def main() -> None:
         }
         lines = []
         for name, part in parts.items():
-            if options.only in (None, name):
+            if options.only is None or name in options.only:
                 for line in part():
                     lines.append(line)
                     print(f"{line.name:55} {line.measured:40} aim {line.aim:7} {line.note}", flush=True)
