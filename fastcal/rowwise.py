@@ -237,6 +237,8 @@ class _Boxed:
 
 def divisor(temperature: Any, real: np.dtype[Any]) -> tuple[Any, ...]:
     """How the kernels divide by a temperature; raises ValueError for one that they cannot divide by."""
+    if type(temperature) is float:  # what follows would take 0.5 us
+        return _divisor(temperature, real)
     problem = f"temperature is {temperature!r}; expected a positive, finite number"
     if isinstance(temperature, str | bytes):
         raise TypeError(problem)
@@ -253,8 +255,11 @@ def divisor(temperature: Any, real: np.dtype[Any]) -> tuple[Any, ...]:
 
 @functools.lru_cache(64)
 def _divisor(number: float, real: np.dtype[Any]) -> tuple[Any, ...]:
+    if not 0 < number < math.inf:
+        raise ValueError(f"temperature is {number!r}; expected a positive, finite number")
     limits = np.finfo(real)
     if not 1e3 / float(limits.max) < number < float(limits.max) / 1e3:
         raise ValueError(f"temperature is {number!r}; {real} cannot be divided by it")
     divided: tuple[Any, ...] = kernels.rows.divisor(number, real)
-    return divided
+    # A call of a kernel takes 0.2 us for each of NumPy's numbers, and next to nothing for one of Python's.
+    return tuple(float(one) for one in divided) if real == np.float64 else divided

@@ -168,7 +168,7 @@ class Binning:
             edges.append(1.0)
             self._set_apart(self.rule.above, len(edges) - 2)
         self.edges = np.array(edges)
-        self._lookups: dict[str, Lookup] = {}
+        self._lookups: dict[np.dtype[Any] | str, Lookup] = {}
 
     def _set_apart(self, how: str, bin_: int) -> None:
         if how in ("ignored", "left out"):
@@ -208,10 +208,11 @@ class Binning:
 
         torchmetrics rounds those to float32 before it bins them.
         """
+        key: np.dtype[Any] | str
         if self.name == "torchmetrics" and top and dtype == np.float64 and self.given is None:
             key, dtype, narrowed = "top", np.dtype(np.float32), True
         else:
-            key, narrowed = dtype.name, False
+            key, narrowed = dtype, False
         if key not in self._lookups:
             cuts = self._inner(dtype)
             one = np.ones(1)

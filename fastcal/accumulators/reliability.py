@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Unpack
 
 import numpy as np
 
 from fastcal import kernels
 
+from ..arrays import Array, Column, tolerances
 from . import binned
 from .base import Accumulator, Options, Part
 from .binned import Binned, BrierDecomposition, is_sound
 from .bins import Binning, check_threshold
 from .curve import ReliabilityCurve
-from .rows import Rows
+from .rows import Rows, binned_as
 from .state import Figures, State
 
 figure = Figures()
 
+# Rows that are gone through in the caller's thread without a worker, whose buffers would take longer than the rows.
+FEW = 1 << 13
 # Neighbouring rows go to different copies of the bins (see kernels/binning.py); with many bins they rarely meet anyway.
 COPIES, FEW_BINS = 4, 256
 OF_SQUARES = ("ece_debiased", "squared_ce_debiased", "rmsce_debiased", "brier_decomposition")
@@ -157,6 +161,13 @@ class ReliabilityPart(Part):
         if not squares:
             self.figures = {name: one for name, one in figure.items() if name not in OF_SQUARES}
         self.threshold = check_threshold(threshold)
+        self._few: dict[tuple[np.dtype[Any], np.dtype[Any]], Any] = {}  # what the kernel of few rows takes
+
+    @cached_property
+    def _shape(self) -> tuple[int, int, int]:
+        """Copies, bins, and words of each."""
+        words = kernels.binning.CELL_WITH_SQUARES if self.squares else kernels.binning.CELL
+        return COPIES if self.binning.size <= FEW_BINS else 1, self.binning.size, words
 
     @property
     def n_sums(self) -> int:
@@ -165,9 +176,7 @@ class ReliabilityPart(Part):
 
     def start(self, n_columns: int) -> State:
         """Cells in copies, summed up by :meth:`collect`."""
-        copies = COPIES if self.binning.size <= FEW_BINS else 1
-        words = kernels.binning.CELL_WITH_SQUARES if self.squares else kernels.binning.CELL
-        return {"cells": np.zeros((copies, self.binning.size, words), np.int64)}
+        return {"cells": np.zeros(self._shape, np.int64)}
 
     def shapes(self, n_columns: int) -> dict[str, tuple[int, ...]]:
         """See :meth:`Part.shapes`."""
@@ -211,6 +220,29 @@ class ReliabilityPart(Part):
         scratch = state["places"], state["words"], state["rests"], state["copies"]
         return int(kernels.binning.add_uniform(*given, np.float64(n_bins), *scratch, state["uniform"]))
 
+    def at_once(self, p: Array, labels: Array, scores: Column) -> Bins | None:
+        """What a few probabilities (N,) as kernels take them, all in order, come to; None: it takes more than that."""
+        if not 0 < len(p) <= FEW or self.threshold or self.binning.ignored:
+            return None
+        key = scores.values.dtype, scores.dtype
+        if key not in self._few:
+            lookup = self.binning.lookup(binned_as(scores)).arguments
+            self._few[key] = tolerances(scores)[0], *lookup, True if self.squares else None
+        cells = np.zeros(self._shape, np.int64)
+        count, sums = np.empty(self._shape[1], np.int64), np.empty((5, self._shape[1]))
+        add: Any = kernels.binning.add_few  # unpacked arguments cannot be counted
+        if add(p, labels, *self._few[key], cells, count, sums):
+            return None
+        weight, hits, confidence, residual, square = sums
+        found = Binned(count, weight, hits, confidence, residual, weight)
+        if self.squares:
+            found.residual2, found.square2, found.square = residual, square, square
+        found.labels_vary = self.binning.name == "verified"
+        if not self.binning.left_out:
+            found.total = np.asarray(float(len(p)))  # known without adding up
+            return Bins(found, self.binning.edges)
+        return self._kept(found)
+
     def collect(self, state: State) -> State:
         """Sum the copies; carry the sums."""
         cells, names = state["cells"].sum(axis=0), kernels.binning
@@ -236,7 +268,11 @@ class ReliabilityPart(Part):
     def view(self, state: State) -> Bins:
         """See :meth:`Part.view`."""
         binning = self.binning
-        sums = Binned.from_state(state, labels_vary=binning.name == "verified", ignored=binning.ignored)
+        return self._kept(Binned.from_state(state, labels_vary=binning.name == "verified", ignored=binning.ignored))
+
+    def _kept(self, sums: Binned) -> Bins:
+        """Without bins whose rows do not even count."""
+        binning = self.binning
         if binning.left_out:
             kept = np.setdiff1d(np.arange(binning.size), binning.left_out)
             return Bins(sums.of((..., kept)), binning.edges[np.append(kept, kept[-1] + 1)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,9 @@ IN_CACHE = 3
 WIDE = 16
 
 
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
 class Takes(NamedTuple):
     """What kernels/classwise_wide.py adds to: where probabilities go to their bin, by what, and the bins."""
 
@@ -42,8 +46,7 @@ class Rows:
         self.scores = predictions.scores
         self.light = light and not predictions.from_logits  # a confidence of logits takes nearly all of the work
         self.dtype = self.scores.dtype  # that of the work and of the results
-        given = self.scores.values.dtype  # conventions may depend on it
-        self.given_dtype = given.newbyteorder("=") if given in (np.float32, np.float64) else self.dtype
+        self.given_dtype = binned_as(self.scores)
         self.from_logits = predictions.from_logits
         self.binary = predictions.n_columns == 0
         self.tolerances = tolerances(self.scores)
@@ -51,7 +54,7 @@ class Rows:
         self.weights: Array | None = None
         self.labels = np.empty(0, np.int64)
         self.n = -1
-        self.faults = _no_faults()
+        self.faults = no_faults()
         self._allocate()
 
     def rebind(self, predictions: Predictions) -> bool:
@@ -60,7 +63,7 @@ class Rows:
         if (given.dtype, given.shape[1:]) != (ours.dtype, ours.shape[1:]):
             return False
         self.predictions, self.scores, self.weights = predictions, predictions.scores, None
-        self.faults = _no_faults()
+        self.faults = no_faults()
         return True
 
     def _allocate(self) -> None:
@@ -86,7 +89,7 @@ class Rows:
         rows = kernels.rows
         if stop - start != self.n:
             self._resize(stop - start)
-        faults = _no_faults()
+        faults = no_faults()
         self.labels = self.predictions.labels.chunk(start, stop)
         scores = self.scores.chunk(start, stop)
         self.start, self.values = start, scores
@@ -252,10 +255,21 @@ class Rows:
                 self.faults[first] = min(self.faults[first], faults[first] + start)
 
 
+def no_faults() -> Array:
+    """What is wrong with rows before any was looked at."""
+    return _no_faults().copy()
+
+
+@functools.cache
 def _no_faults() -> Array:
-    faults = np.zeros(kernels.rows.N_FAULTS, np.int64)
-    faults[[kernels.rows.FIRST_NAN, kernels.rows.FIRST_BAD]] = kernels.rows.NONE_YET
-    return faults
+    rows = kernels.rows
+    counts = {rows.N_NAN: 0, rows.FIRST_NAN: rows.NONE_YET, rows.N_BAD: 0, rows.FIRST_BAD: rows.NONE_YET}
+    return np.array([counts[place] for place in range(rows.N_FAULTS)], np.int64)
+
+
+def binned_as(scores: Column) -> np.dtype[Any]:
+    """The dtype of scores that conventions may depend on."""
+    return scores.values.dtype if scores.values.dtype in FLOATS else scores.dtype
 
 
 def bytes_per_row(predictions: Predictions, *, light: bool = False) -> int:

@@ -59,6 +59,27 @@ def bin_index(p, cuts, table):
     return j
 
 
+@inner
+def _rounded(low, middle, high):
+    middle += low >> np.int64(32)
+    high += middle >> np.int64(32)
+    parts = np.float64(low & _LOW_BITS) * 2.0**-62, np.float64(middle & _LOW_BITS) * 2.0**-30
+    return (np.float64(high) * 4.0 + parts[1]) + parts[0]
+
+
+@inner
+def _add_row(p, y, squares, cell):
+    fixed = np.int64(np.rint(p * _SCALE))
+    cell[ROWS] += np.int64(1) + (y << np.int64(32))
+    cell[LOW] += fixed & _LOW_BITS
+    cell[HIGH] += fixed >> np.int64(32)
+    if squares is not None:
+        d = np.float64(y) - p
+        square = np.int64(np.rint(d * d * _SCALE))
+        cell[SQUARE_LOW] += square & _LOW_BITS
+        cell[SQUARE_HIGH] += square >> np.int64(32)
+
+
 @kernel
 def add(confidence, outcome, cuts, table, low, high, squares, cells):
     """Add rows to ``cells`` (copies, bins, words); NaN is passed over.
@@ -75,18 +96,45 @@ def add(confidence, outcome, cuts, table, low, high, squares, cells):
         if np.isnan(given):
             continue
         j = bin_index(np.float64(given), cuts, table)
-        cell = cells[np.uintp(i) & n_copies, j]
-        p = clipped(given, low, high)
-        y = np.int64(outcome[i])
-        fixed = np.int64(np.rint(p * _SCALE))
-        cell[ROWS] += np.int64(1) + (y << np.int64(32))
-        cell[LOW] += fixed & _LOW_BITS
-        cell[HIGH] += fixed >> np.int64(32)
+        _add_row(clipped(given, low, high), np.int64(outcome[i]), squares, cells[np.uintp(i) & n_copies, j])
+
+
+@kernel
+def add_few(confidence, labels, tolerance, cuts, table, low, high, squares, cells, count, sums):
+    """What :func:`add` makes of a few rows, as ``count`` (B,) and ``sums`` (HITS, CONFIDENCE, ..., B) in floats.
+
+    Returns how many rows are not in order, numbers that are no probability or labels that are not 0 or 1; where there
+    are any, there are no sums. ``cells`` as for :func:`add`, of zeros. Each way into compiled code takes 1 us: this one
+    and 1000 rows take 3.5, where checking, adding, collecting and converting by themselves take 15.
+    """
+    n_copies = np.uintp(cells.shape[0] - 1)
+    odd = np.int64(0)
+    for i in range(confidence.shape[0]):
+        given = np.float64(confidence[np.uintp(i)])
+        y = labels[np.uintp(i)]
+        odd += np.int64((given > 1.0 + tolerance) | (given < -tolerance) | np.isnan(given) | ((y >> np.int64(1)) != 0))
+    if odd > 0:
+        return odd
+    for i in range(confidence.shape[0]):
+        given = np.float64(confidence[np.uintp(i)])
+        j = bin_index(given, cuts, table)
+        _add_row(clipped(given, low, high), labels[np.uintp(i)], squares, cells[np.uintp(i) & n_copies, j])
+    for j in range(count.shape[0]):
+        cell = cells[0, j]
+        for copy in range(1, cells.shape[0]):
+            for word in range(cells.shape[2]):
+                cell[word] += cells[copy, j, word]
+        rows = cell[ROWS] & _LOW_BITS
+        hits = (cell[ROWS] >> np.int64(32)) & _LOW_BITS
+        low_digits, high_digits = cell[LOW], cell[HIGH]
+        count[j] = rows
+        sums[0, j] = np.float64(rows)
+        sums[1, j] = np.float64(hits)
+        sums[2, j] = _rounded(low_digits, high_digits, np.int64(0))
+        sums[3, j] = _rounded(-low_digits, ((hits & np.int64(3)) << np.int64(30)) - high_digits, hits >> np.int64(2))
         if squares is not None:
-            d = np.float64(y) - p
-            square = np.int64(np.rint(d * d * _SCALE))
-            cell[SQUARE_LOW] += square & _LOW_BITS
-            cell[SQUARE_HIGH] += square >> np.int64(32)
+            sums[4, j] = _rounded(cell[SQUARE_LOW], cell[SQUARE_HIGH], np.int64(0))
+    return odd
 
 
 @kernel
@@ -140,6 +188,19 @@ def unpack(cells, count, hits, confidence, squares):
         _digits(cell[LOW], cell[HIGH], confidence[j])
         if squares is not None:
             _digits(cell[SQUARE_LOW], cell[SQUARE_HIGH], squares[j])
+
+
+@kernel
+def as_floats(hits, confidence, sums, residuals):
+    """Sums of p (n, 3), and with ``hits`` of y - p, in units of 2^-62, as floats (n,); digits need not be carried.
+
+    A microsecond for 15 bins, of which NumPy makes 25.
+    """
+    for j in range(confidence.shape[0]):
+        low, middle, high = confidence[j, 0], confidence[j, 1], confidence[j, 2]
+        sums[j] = _rounded(low, middle, high)
+        y = hits[j]
+        residuals[j] = _rounded(-low, ((y & np.int64(3)) << np.int64(30)) - middle, (y >> np.int64(2)) - high)
 
 
 @kernel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -10,18 +11,20 @@ import numpy as np
 
 from fastcal import kernels
 
-from ..accumulators.base import Accumulator, Part
+from ..accumulators.base import NAN_POLICIES, Accumulator, Part
 from ..accumulators.binned import Binned
 from ..accumulators.bins import Binning, check_threshold
 from ..accumulators.classwise import ClasswisePart
 from ..accumulators.order import OrderPart
-from ..accumulators.reliability import Bins, ReliabilityPart
+from ..accumulators.reliability import FEW, Bins, ReliabilityPart
 from ..accumulators.rows import Rows
 from ..accumulators.state import State
 from ..arrays import Array, Column, DataError, NanPolicy, array_of, predictions, tolerances
 from ..ordered.quantiles import quantiles
+from .one_shot import BinOptions
 from .softmax import softmax
 
+PLAIN = {"n_bins", "closed", "convention"}  # options that bins of a few rows at once may have
 TARGETS = ("auto", "positive", "top-label", "class-wise", "canonical")
 
 
@@ -89,6 +92,12 @@ class Question:
         if self.target not in ("positive", "top-label"):
             raise ValueError(f"target is {self.target!r}, which has no single set of bins")
         part = ReliabilityPart(self._binning(), squares=self.squares, threshold=self.threshold)
+        if self._is_plain:
+            batch = predictions(self.y_true, self.y_prob)
+            if not batch.n_columns and batch.n_rows <= FEW:
+                found = part.at_once(batch.scores.chunk(0, FEW), batch.labels.chunk(0, FEW), batch.scores)
+                if found is not None:
+                    return found
         return self._view("reliability", part)  # type: ignore[no-any-return]
 
     def classes(self) -> Binned:
@@ -150,8 +159,16 @@ class Question:
             raise ValueError("binning='quantile' has bins (lo, hi]; no other closed and no convention apply")
         return quantile
 
+    @property
+    def _is_plain(self) -> bool:
+        """Whether options say of rows what they say by default."""
+        threads = self.n_threads is None or (type(self.n_threads) is int and self.n_threads > 0)
+        return self.sample_weight is None and self.from_logits is False and self.nan_policy in NAN_POLICIES and threads
+
     def uniform(self) -> Binning:
         """Bins that do not depend on the data."""
+        if type(self.n_bins) in (int, type(None)) and isinstance(self.binning, str):
+            return _uniform(self.n_bins, self.binning, self.closed, self.convention)
         return Binning(self.n_bins, self.binning, self.closed, self.convention)
 
     def _binning(self) -> Binning:
@@ -183,6 +200,33 @@ class Question:
         chunks: dict[int, Array] = {}
         self.seen({"confidences": _Confidences(chunks)})
         return np.concatenate([chunks[start] for start in sorted(chunks)])
+
+
+def bins_at_once(y_true: Any, y_prob: Any, options: BinOptions, *, squares: bool) -> Bins | None:
+    """The bins of a few plain rows (N,) without other options, in 10 us where a question takes 25; None for others."""
+    if not (type(y_prob) is type(y_true) is np.ndarray and y_prob.shape == y_true.shape and options.keys() <= PLAIN):
+        return None
+    single = y_prob.dtype == np.float32
+    plain = (single or y_prob.dtype == np.float64) and y_true.dtype == np.int64 and y_prob.ndim == 1
+    if not (plain and y_prob.flags.carray and y_true.flags.carray) or len(y_prob) > FEW:
+        return None
+    p, labels = y_prob.view(), y_true.view()
+    p.flags.writeable = labels.flags.writeable = False
+    n_bins = options.get("n_bins")
+    if not (n_bins is None or type(n_bins) is int):
+        return None
+    part = _part(n_bins, options.get("closed"), options.get("convention"), squares)
+    return part.at_once(p, labels, Column("y_prob", p, p.dtype))
+
+
+@functools.lru_cache(64)
+def _part(n_bins: int | None, closed: str | None, convention: str | None, squares: bool) -> ReliabilityPart:
+    return ReliabilityPart(_uniform(n_bins, "uniform", closed, convention), squares=squares)
+
+
+@functools.lru_cache(64)
+def _uniform(n_bins: int | None, binning: str, closed: str | None, convention: str | None) -> Binning:
+    return Binning(n_bins, binning, closed, convention)
 
 
 def _filled(scores: Array) -> Array:

@@ -16,12 +16,13 @@ from ..accumulators import binned
 from ..accumulators.binned import BrierDecomposition
 from ..accumulators.classwise import mean_of_classes
 from ..accumulators.curve import ReliabilityCurve
-from .binning import Question
+from .binning import Question, bins_at_once
 from .canonical import canonical_error
 from .one_shot import BinOptions, ErrorOptions, Options
 from .scoring import brier_score
 
 Norm = Literal["l1", "l2", "max"]
+BOOLS = (bool, np.bool_)
 NORMS = ("l1", "l2", "max")
 
 
@@ -68,8 +69,12 @@ def calibration_error(
     if debiased and norm == "max":
         raise ValueError("debiased=True belongs to norm='l1' or 'l2', not to 'max'")
     for name, given in (("debiased", debiased), ("squared", squared)):
-        if not isinstance(given, bool | np.bool_):
+        if not isinstance(given, BOOLS):
             raise ValueError(f"{name} is {given!r}; expected True or False")
+    at_once = bins_at_once(y_true, y_prob, options, squares=bool(debiased))
+    if at_once is not None:
+        value = _of_bins(at_once.sums, norm, debiased=debiased)
+        return _root(value) if norm == "l2" and not squared else value
     question = Question(y_true, y_prob, **options, squares=bool(debiased))
     if question.target == "canonical":
         return _canonical(question, norm, squared=squared, debiased=debiased)
@@ -79,9 +84,11 @@ def calibration_error(
         value = _of_bins(question.bins().sums, norm, debiased=debiased)
     if question.undefined:
         return math.nan
-    if norm == "l2" and not squared:
-        return value if math.isnan(value) else math.sqrt(max(value, 0.0))
-    return value
+    return _root(value) if norm == "l2" and not squared else value
+
+
+def _root(value: float) -> float:
+    return value if math.isnan(value) else math.sqrt(max(value, 0.0))
 
 
 def _of_bins(bins: binned.Binned, norm: str, *, debiased: bool) -> float:

@@ -183,16 +183,16 @@ def _is_small(logits: Any) -> bool:
 
 def _small_softmax(logits: Array, temperature: float) -> Array:
     """softmax along the last axis in the caller's thread, in scratch that the thread keeps: 4 us a call, not 40."""
-    rows = logits.reshape(-1, logits.shape[-1])
-    divided = divisor(temperature, logits.dtype)
+    dtype, shape = logits.dtype, logits.shape
+    rows = logits.reshape(-1, shape[-1])
     rows.flags.writeable = False
-    out = np.empty(logits.shape, logits.dtype)
-    key = logits.dtype, rows.shape[1]
-    if getattr(_scratch, "key", None) != key:
-        _scratch.worker = row_workers.Softmax(row_scores("logits", np.empty_like(rows)), divided, None)
-        _scratch.key = key
-    worker = _scratch.worker
-    worker.arguments = divided
+    out = np.empty(shape, dtype)
+    kept = _scratch.__dict__
+    if kept.get("dtype") is not dtype or kept.get("n_classes") != shape[-1]:
+        scores = row_scores("logits", np.empty_like(rows))
+        kept |= {"dtype": dtype, "n_classes": shape[-1], "worker": row_workers.Softmax(scores, None, None)}
+    worker = kept["worker"]
+    worker.arguments = divisor(temperature, dtype)
     worker.fill(rows, out.reshape(-1), False)
     return out
 
