@@ -16,7 +16,7 @@ from types import ModuleType
 from comparisons import TABLE
 from peers import available
 
-from . import calibration, calibrators, courses, ensembles, machine, ood, order, readme, selective
+from . import calibration, calibrators, courses, ensembles, machine, ood, order, readme, selective, small_calls
 from .machine import Bystanders, Figure
 from .race import FULL, QUICK, Line, measure, use_all_cores
 
@@ -31,6 +31,7 @@ SETS: dict[str, ModuleType] = {
     "ood": ood,
     "selective": selective,
     "calibrators": calibrators,
+    "calls": small_calls,
 }
 
 LIBRARIES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "torchmetrics", "netcal")

@@ -213,8 +213,8 @@ def bins_at_once(y_true: Any, y_prob: Any, options: BinOptions, *, squares: bool
     p, labels = y_prob.view(), y_true.view()
     p.flags.writeable = labels.flags.writeable = False
     n_bins = options.get("n_bins")
-    if not (n_bins is None or type(n_bins) is int):
-        return None
+    if not (n_bins is None or type(n_bins) is int) or options.get("convention") == "calibre":
+        return None  # calibre's number of bins depends on that of rows
     part = _part(n_bins, options.get("closed"), options.get("convention"), squares)
     return part.at_once(p, labels, Column("y_prob", p, p.dtype))
 
