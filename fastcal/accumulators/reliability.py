@@ -161,7 +161,7 @@ class ReliabilityPart(Part):
         if not squares:
             self.figures = {name: one for name, one in figure.items() if name not in OF_SQUARES}
         self.threshold = check_threshold(threshold)
-        self._few: dict[tuple[np.dtype[Any], np.dtype[Any]], Any] = {}  # what the kernel of few rows takes
+        self._few: dict[tuple[np.dtype[Any], np.dtype[Any], bool], Any] = {}  # what the kernel of few rows takes
 
     @cached_property
     def _shape(self) -> tuple[int, int, int]:
@@ -221,12 +221,20 @@ class ReliabilityPart(Part):
         return int(kernels.binning.add_uniform(*given, np.float64(n_bins), *scratch, state["uniform"]))
 
     def at_once(self, p: Array, labels: Array, scores: Column) -> Bins | None:
-        """What a few probabilities (N,) as kernels take them, all in order, come to; None: it takes more than that."""
-        if not 0 < len(p) <= FEW or self.threshold or self.binning.ignored:
+        """What a few probabilities as kernels take them, all in order, come to; None: it takes more than that."""
+        if not 0 < p.size <= FEW * 16 or len(p) > FEW or self.threshold or self.binning.ignored:
             return None
-        key = scores.values.dtype, scores.dtype
+        if p.ndim > 1:
+            confidence: Array = np.empty(len(p), p.dtype)
+            hits: Array = np.empty(len(p), np.int64)
+            if kernels.probabilities.few_light(p, labels, *tolerances(scores), confidence, hits):
+                return None
+            confidence.flags.writeable = hits.flags.writeable = False
+            p, labels = confidence, hits
+        top = scores.values.ndim > 1
+        key = scores.values.dtype, scores.dtype, top
         if key not in self._few:
-            lookup = self.binning.lookup(binned_as(scores)).arguments
+            lookup = self.binning.lookup(binned_as(scores), top=top).arguments
             self._few[key] = tolerances(scores)[0], *lookup, True if self.squares else None
         cells = np.zeros(self._shape, np.int64)
         count, sums = np.empty(self._shape[1], np.int64), np.empty((5, self._shape[1]))

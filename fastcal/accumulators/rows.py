@@ -27,6 +27,12 @@ WIDE = 16
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
+@functools.lru_cache
+def _divisor(temperature: float, dtype: np.dtype[Any]) -> tuple[Any, Any, Any]:
+    """In fractions, which take 30 us."""
+    return kernels.rows.divisor(temperature, dtype)
+
+
 class Takes(NamedTuple):
     """What kernels/classwise_wide.py adds to: where probabilities go to their bin, by what, and the bins."""
 
@@ -50,7 +56,7 @@ class Rows:
         self.from_logits = predictions.from_logits
         self.binary = predictions.n_columns == 0
         self.tolerances = tolerances(self.scores)
-        self.divisor = kernels.rows.divisor(temperature, self.dtype)
+        self.divisor = _divisor(temperature, self.dtype)
         self.weights: Array | None = None
         self.labels = np.empty(0, np.int64)
         self.n = -1

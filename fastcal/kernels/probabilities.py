@@ -184,6 +184,50 @@ def wide_light(scores, bits, labels, sum_tolerance, confidence, hits):
 
 
 @kernel
+def few_light(probs, labels, tolerance, sum_tolerance, confidence, hits):
+    """The largest probability of each of a few rows (N, K), and whether it is the label's; the first of equals counts.
+
+    Returns how many rows are not in order, or so near the tolerance of their sum that rounding may decide. One way into
+    compiled code and no block of scratch: 15 us for 1000 rows of 10, where those that many rows take need 150.
+    """
+    n_classes = probs.shape[1]
+    whole = n_classes - n_classes % 4
+    odd = np.int64(0)
+    for i in range(probs.shape[0]):
+        row = probs[i]
+        first = np.float64(row[0])
+        t0, t1, t2, t3 = 0.0, 0.0, 0.0, 0.0  # sums that do not wait for each other
+        m0, m1, m2, m3 = first, first, first, first
+        l0, l1 = first, first
+        for k in range(0, whole, 4):
+            a, b = np.float64(row[np.uintp(k)]), np.float64(row[np.uintp(k + 1)])
+            c, d = np.float64(row[np.uintp(k + 2)]), np.float64(row[np.uintp(k + 3)])
+            t0, t1, t2, t3 = t0 + a, t1 + b, t2 + c, t3 + d
+            m0, m1 = a if a > m0 else m0, b if b > m1 else m1
+            m2, m3 = c if c > m2 else m2, d if d > m3 else m3
+            low, other = a if a < b else b, c if c < d else d
+            l0, l1 = low if low < l0 else l0, other if other < l1 else l1
+        for k in range(whole, n_classes):
+            a = np.float64(row[np.uintp(k)])
+            t0 += a
+            m0 = a if a > m0 else m0
+            l0 = a if a < l0 else l0
+        total = (t0 + t1) + (t2 + t3)
+        lowest = l0 if l0 < l1 else l1
+        m0, m2 = m0 if m0 > m1 else m1, m2 if m2 > m3 else m3
+        most = m0 if m0 > m2 else m2
+        where = np.int64(0)
+        while where < n_classes - 1 and np.float64(row[np.uintp(where)]) != most:
+            where += 1
+        y = labels[i]
+        sound = (abs(total - 1.0) <= 0.99 * sum_tolerance) & (lowest >= -tolerance) & (most <= 1.0 + tolerance)
+        odd += np.int64(not (sound & (y >= 0) & (y < n_classes)))
+        confidence[i] = row[np.uintp(where)]
+        hits[i] = np.int64(where == y)
+    return odd
+
+
+@kernel
 def binary_light(probs, labels, tolerance, hits, faults):
     """What ``judge`` would find wrong with (N,) probabilities and labels, and the labels as ``hits``: nothing else.
 
