@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from .batches import Batch, Dump, DumpError, Piece, after, first_line, named_roles, rows_per_batch
+from .batches import Batch, Dump, DumpError, Piece, after, first_line, named_roles, pieces_of, rows_per_batch, start_of
 from .columns import ColumnReader, arrow, cut
 from .names import Roles
 from .stored import PIECE_BYTES
@@ -52,21 +52,12 @@ class ArrowFileDump(Dump):
         """See :meth:`Dump.pieces`."""
         sizes = self._sizes()
         step = PIECE_BYTES * max(sum(sizes), 1) // max(os.path.getsize(self._path), 1)
-        pieces, start, first_row, n = [], 0, 0, 0
-        for stop, size in enumerate(sizes, 1):
-            n += size
-            if n >= step or stop == len(sizes):
-                pieces.append(Piece(start, stop, first_row, n))
-                start, first_row, n = stop, first_row + n, 0
-        return pieces
+        return pieces_of(sizes, step)
 
     def read(self, piece: Piece, skip: int = 0) -> Generator[Batch, None, None]:
         """See :meth:`Dump.read`."""
-        sizes, row, start = self._sizes(), piece.first_row, piece.start
-        while start < piece.stop and skip >= sizes[start]:
-            skip -= sizes[start]
-            row += sizes[start]
-            start += 1
+        sizes = self._sizes()
+        start, row, skip = start_of(sizes, piece, skip)
         large = PIECE_BYTES * sum(sizes) // max(os.path.getsize(self._path), 1)
         for number in range(start, piece.stop):
             yield from self._batches(number, row, skip, mapped=sizes[number] > large)

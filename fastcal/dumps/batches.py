@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,6 +128,27 @@ def named_roles(asked: Roles, available: Collection[str], where: str) -> Roles:
 def rows_per_batch(row_bytes: int, n_bytes: int | None = None) -> int:
     """Rows of which the scores take about ``n_bytes``, or BATCH_BYTES."""
     return max(1, (n_bytes or BATCH_BYTES) // max(row_bytes, 1))
+
+
+def pieces_of(sizes: Sequence[int], step: int) -> list[Piece]:
+    """Groups of rows of these sizes as pieces of at least ``step`` rows, but for the last."""
+    pieces, start, first_row, n = [], 0, 0, 0
+    for stop, size in enumerate(sizes, 1):
+        n += size
+        if n >= step or stop == len(sizes):
+            pieces.append(Piece(start, stop, first_row, n))
+            start, first_row, n = stop, first_row + n, 0
+    return pieces
+
+
+def start_of(sizes: Sequence[int], piece: Piece, skip: int) -> tuple[int, int, int]:
+    """Which group of a piece to begin with, the number of its first row, and how many of its rows to skip."""
+    start, row = piece.start, piece.first_row
+    while start < piece.stop and skip >= sizes[start]:
+        skip -= sizes[start]
+        row += sizes[start]
+        start += 1
+    return start, row, skip
 
 
 def after(skip: int, batches: Generator[Batch, None, None]) -> Generator[Batch, None, None]:

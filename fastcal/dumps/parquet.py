@@ -14,7 +14,7 @@ from typing import Any
 
 from ..arrays import Array
 from .aside import MANY, is_wide, put_aside
-from .batches import Batch, Dump, DumpError, Piece, first_line, named_roles, rows_per_batch
+from .batches import Batch, Dump, DumpError, Piece, first_line, named_roles, pieces_of, rows_per_batch, start_of
 from .columns import ColumnReader, ScoreColumns, arrow, cut, is_list
 from .names import Roles
 from .stored import PIECE_BYTES
@@ -61,13 +61,7 @@ class ParquetDump(Dump):
             scores = ScoreColumns(self.roles.scores, file.schema_arrow, self.name)
             sizes = _group_sizes(file)
         step = rows_per_batch(self._row_bytes(scores), PIECE_BYTES // 4)  # 3 M rows x 10 are enough for two threads
-        pieces, start, first_row, n = [], 0, 0, 0
-        for stop, size in enumerate(sizes, 1):
-            n += size
-            if n >= step or stop == len(sizes):
-                pieces.append(Piece(start, stop, first_row, n))
-                start, first_row, n = stop, first_row + n, 0
-        return pieces
+        return pieces_of(sizes, step)
 
     def read(self, piece: Piece, skip: int = 0) -> Generator[Batch, None, None]:
         """See :meth:`Dump.read`."""
@@ -75,11 +69,7 @@ class ParquetDump(Dump):
             reader = ColumnReader(file.schema_arrow, self.roles, self.name)
             dtype = reader.scores.dtype(file.schema_arrow) if reader.scores.one_a_class else None
             sizes = _group_sizes(file)
-        start, row = piece.start, piece.first_row
-        while start < piece.stop and skip >= sizes[start]:
-            skip -= sizes[start]
-            row += sizes[start]
-            start += 1
+        start, row, skip = start_of(sizes, piece, skip)
         groups = range(start, piece.stop)
         row_bytes = self._row_bytes(reader.scores)
         n_columns = len(reader.scores.names)
