@@ -7,7 +7,7 @@ from typing import Any, Self, Unpack
 
 import numpy as np
 
-from ..arrays import Array, DataError, array_of
+from ..arrays import Array, DataError
 from .base import Accumulator, Options, Part
 from .bins import Binning
 from .blocks import BlockPart, check_seed
@@ -99,6 +99,11 @@ class Evaluation(Accumulator):
         or an array of the numbers of all.
         Raises DataError (a ValueError) naming the argument, the place and the value, and TypeError for what is not
         numbers; the state is then as it was before.
+
+        >>> import fastcal as fc
+        >>> seen = fc.Evaluation(groups=True).update([0, 1], [0.25, 0.75], groups=["a", "b"])
+        >>> seen.compute()["groups"].labels
+        ['a', 'b']
         """
         wanted = self._settings["groups"]
         if (groups is not None) != wanted:
@@ -106,7 +111,7 @@ class Evaluation(Accumulator):
             raise DataError("groups", (), missing if wanted else "are not kept; say Evaluation(groups=True)")
         batch = self._batch(y_true, y_prob, sample_weight)
         if wanted:
-            batch.groups = GroupColumn.of(groups, array_of("y_true", y_true).shape)
+            batch.groups = GroupColumn.of(groups, batch.shape)
         counts = self._row_counts()
         batch.first_row = counts["n"] + counts["n_nan"] if row is None else _row_number(row, batch.n_rows)
         return self._take_batch(batch)
@@ -117,7 +122,12 @@ class Evaluation(Accumulator):
         return self._settings["bootstrap"] is not None
 
     def compute(self) -> EvaluationReport:
-        """All figures of what was seen; see the report's ``descriptions``."""
+        """All figures of what was seen; see the report's ``descriptions``.
+
+        >>> import fastcal as fc
+        >>> fc.Evaluation().update([0, 1], [0.25, 0.75]).compute()["ece"]
+        0.25
+        """
         report = super().compute()
         convention = self._settings["convention"] or "fastcal"
         if not (self._settings["squares"] and {"scores", "reliability"} <= self._parts.keys()):

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, DataError, unmasked
+from ..arrays import Array, DataError, labels_of, unmasked
+from ..interchange.libraries import is_array
 
 # Integer codes in a range up to this are looked up in a table of it; others are sorted.
 MOST_CODES = 1 << 22
@@ -29,8 +30,7 @@ class GroupColumn:
     @classmethod
     def of(cls, given: Any, lead: tuple[int, ...]) -> GroupColumn:
         """Of integers, or of labels that can be told apart by hashing; raises DataError, or TypeError."""
-        values = given if isinstance(given, np.ndarray) or hasattr(given, "__array__") else _objects(given)
-        values = values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
+        values = labels_of("groups", given) if is_array(given) else _objects(given)
         if values.shape != lead:
             raise DataError("groups", (), f"has shape {values.shape}, expected {lead}")
         values = unmasked("groups", values, "every row needs a group").reshape(-1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import threading
 from typing import Any, Self
 
 import numpy as np
@@ -13,6 +12,7 @@ from fastcal import kernels
 
 from ..arrays import Column, DataError
 from ..ensembles.measures import measured
+from ..forks import Guard
 from ..rowwise import MAX_CLASSES
 from .evaluation_report import EvaluationReport
 from .mergeable import Mergeable
@@ -66,7 +66,8 @@ class UncertaintyAccumulator(Mergeable):
         if nan_policy not in NAN_POLICIES:
             raise ValueError(f"nan_policy is {nan_policy!r}; expected one of {', '.join(NAN_POLICIES)}")
         super().__init__({"from_logits": bool(from_logits), "nan_policy": nan_policy}, n_threads)
-        self._still = threading.Lock()  # held by who reads the state, or writes what is read
+        # held by who reads the state, or writes what is read
+        self._still = Guard("this accumulator was being changed in another thread when the process was forked")
         self._forget()
 
     def _forget(self) -> None:
@@ -104,7 +105,8 @@ class UncertaintyAccumulator(Mergeable):
         kinds = PredictedKinds(y_true, found.prediction, out_of_distribution, given.n_classes)
         orders = kinds.ordered(self._n_threads)
         if orders.n_skipped and self._settings["nan_policy"] == "raise":
-            raise given.fault(kinds.first_left_out(), weights)
+            row = kinds.first_left_out()
+            raise kinds.gap(row) or given.fault(row, weights)
         columns = {name: getattr(found, name).reshape(-1) for name in MEASURES}
         measures = {name: Column(name, values, values.dtype) for name, values in columns.items()}
         return self._take_rows("members", measures, orders, given.n_classes)
@@ -120,6 +122,11 @@ class UncertaintyAccumulator(Mergeable):
         any numbers, +-inf too. ``correct`` (N,) bools, None for rows without a label; ``out_of_distribution`` as in
         :meth:`update`; ``n_classes`` says what the largest values are. A row in which any measure is NaN follows
         ``nan_policy``. Raises DataError, a ValueError, as :meth:`update` does, and TypeError for what is not numbers.
+
+        >>> import fastcal as fc
+        >>> seen = fc.UncertaintyAccumulator().update_measures({"energy": [0.5, 2.0]}, correct=[True, False])
+        >>> seen.compute()["energy"]["error_auroc"]
+        1.0
         """
         found, lead = columns_of(uncertainty)
         columns = {column.argument: column for column in found}
@@ -217,6 +224,10 @@ class UncertaintyAccumulator(Mergeable):
         of the maximum (or to the end of its cell, 1 % more at most): rows that the measure says are certain. Means and
         variances are exact and then rounded once, the latter where no value is below 1e-144 (squares are rounded to
         multiples of 2^-1074); they are NaN where different values reach 2^511, whose squares no float64 holds.
+
+        >>> import fastcal as fc
+        >>> fc.UncertaintyAccumulator().update([0, 1], [[[0.75, 0.25], [0.5, 0.5]]]).compute()["accuracy"]
+        0.5
         """
         with self._still:
             *totals, n_nan = self._state.totals
@@ -244,7 +255,13 @@ class UncertaintyAccumulator(Mergeable):
         return MeasureView(self._state, self._state.names.index(name), self._n_classes)
 
     def histogram(self, name: str) -> UncertaintyHistogram:
-        """The counts of one measure in its cells, by kind of row; "max_probability" is 1 - max p. Raises KeyError."""
+        """The counts of one measure in its cells, by kind of row; "max_probability" is 1 - max p. Raises KeyError.
+
+        >>> import fastcal as fc
+        >>> seen = fc.UncertaintyAccumulator().update_measures({"energy": [0.5, 2.0]}, correct=[True, False])
+        >>> int(seen.histogram("energy").wrong.sum())
+        1
+        """
         with self._still:
             return self._view(name).histogram()
 
@@ -288,6 +305,11 @@ class UncertaintyAccumulator(Mergeable):
         """Draw which share of each kind of rows lies at or below each value; returns the Axes. Needs matplotlib.
 
         ``names`` of measures, None for all; ``axes``, one for each.
+
+        >>> import fastcal as fc
+        >>> seen = fc.UncertaintyAccumulator().update_measures({"energy": [0.5, 2.0]}, correct=[True, False])
+        >>> [axes.get_title() for axes in seen.plot()]
+        ['AUROC errors: 1.000']
         """
         # by name: the figures' layer lies above this one
         return importlib.import_module("fastcal.report.uncertainty").draw(self._copy(), names, axes)

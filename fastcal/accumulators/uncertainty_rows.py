@@ -14,9 +14,21 @@ import numpy as np
 from fastcal import kernels
 
 from .. import engine
-from ..arrays import MAX_ROWS, Array, Column, DataError, LabelColumn, array_of, array_or_bits, unmasked
+from ..arrays import (
+    MAX_ROWS,
+    Array,
+    Column,
+    DataError,
+    Gaps,
+    LabelColumn,
+    array_of,
+    array_or_bits,
+    unmasked,
+    without_gaps,
+)
 from ..dumps.members import open_scores
 from ..ensembles.members import is_path, weights_of
+from ..interchange.libraries import is_array, widened
 from ..ordered.columns import score_column
 from ..rowwise import MAX_CLASSES
 from .uncertainty_adding import CHUNK, Orders, read_only
@@ -44,7 +56,7 @@ class Members:
         if isinstance(members, list | tuple):
             if members:
                 self.n_classes = _classes_of(members[0], from_logits=from_logits)
-        elif hasattr(members, "__array__") or hasattr(members, "__array_interface__"):
+        elif is_array(members):
             given, bits = array_or_bits("members", members, dtype)
             self.given = given[None] if given.ndim == 2 else given
             self.dtype = "bfloat16" if bits else dtype
@@ -70,7 +82,7 @@ class Members:
                     continue
                 given, bits = array_or_bits("members", member, self.dtype if _is_uint16(member) else None)
                 cells = given.reshape(-1, given.shape[-1])[row]
-                values = _of_bits(np.ma.getdata(cells)) if bits else np.ma.getdata(cells)
+                values = widened(np.ma.getdata(cells)) if bits else np.ma.getdata(cells)
                 nan = np.flatnonzero(np.isnan(values) | np.ma.getmaskarray(cells))
                 if nan.size:
                     place = tuple(int(i) for i in np.unravel_index(row, given.shape[:-1]))
@@ -92,8 +104,9 @@ def _is_row(member: Any) -> bool:
 
 def _shape(member: Any) -> tuple[int, ...]:
     try:
-        return np.shape(member)
-    except ValueError:  # of a ragged list, of which the measures tell what is wrong
+        whole = is_array(member) and not isinstance(member, np.ndarray)
+        return array_or_bits("members", member)[0].shape if whole else np.shape(member)
+    except (TypeError, ValueError):  # of a ragged list, or what is no array: the measures tell what is wrong
         return ()
 
 
@@ -106,12 +119,7 @@ def _is_bfloat(row: Any) -> bool:
 
 
 def _float32(row: Any) -> Array:
-    return _of_bits(array_or_bits("members", row)[0])
-
-
-def _of_bits(bits: Array) -> Array:
-    """The numbers of bfloat16."""
-    return (np.ascontiguousarray(bits).view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+    return widened(array_or_bits("members", row)[0])
 
 
 def columns_of(uncertainty: Any) -> tuple[list[Column], tuple[int, ...]]:
@@ -151,8 +159,8 @@ def _fields(uncertainty: Any) -> list[str]:
     return [field.name for field in dataclasses.fields(uncertainty)]
 
 
-def bools(argument: str, values: Any, lead: tuple[int, ...]) -> Array | bool:
-    """One bool, or one a row: of rows in the shape that they had, or in a line."""
+def bools(argument: str, values: Any, lead: tuple[int, ...], gaps: list[Gaps] | None = None) -> Array | bool:
+    """One bool, or one a row: of rows in the shape that they had, or in a line; ``gaps`` hears of missing ones."""
     if isinstance(values, bool | np.bool_):
         return bool(values)
     given = array_of(argument, values)
@@ -160,6 +168,8 @@ def bools(argument: str, values: Any, lead: tuple[int, ...]) -> Array | bool:
         raise TypeError(f"{argument} has dtype {given.dtype}; expected True, False or one of them a row")
     if given.shape not in (lead, (math.prod(lead),)):
         raise DataError(argument, (), f"has shape {given.shape}, expected {lead}")
+    if gaps is not None:
+        return without_gaps(argument, given.reshape(-1), "every row needs one", gaps)
     return unmasked(argument, given, "every row needs one").reshape(-1)
 
 
@@ -172,11 +182,14 @@ def _unlabelled(out: Array, left: Array) -> Array:
 class Kinds(ABC):
     """Which kind each row is of; the worker of the engine that puts chunks of them in order."""
 
+    shape: tuple[int, ...]
+
     def __init__(self, n_rows: int, out: Array | bool) -> None:
         self.n_rows = n_rows
         self.out = out
         self.orders = Orders(n_rows)
         self.faults: list[DataError] = []
+        self.gaps: list[Gaps] = []
 
     def __call__(self, first: int, last: int) -> bool:
         """Put chunks in order; True at one with a fault."""
@@ -185,6 +198,8 @@ class Kinds(ABC):
             out = np.full(stop - start, self.out) if isinstance(self.out, bool) else self.out[start:stop]
             try:
                 kinds = self.judged(start, stop, out)
+                for gap in self.gaps:
+                    np.copyto(kinds, SKIPPED, where=gap.missing[start:stop] & ~out)
             except DataError as error:
                 self.faults.append(error)
                 return True
@@ -199,6 +214,12 @@ class Kinds(ABC):
         """The first of them; there is one."""
         chunk = int(np.flatnonzero(self.orders.starts[:, -1] > self.orders.starts[:, -2])[0])
         return chunk * CHUNK + int(self.orders.places[chunk, self.orders.starts[chunk, -2]])
+
+    def gap(self, row: int) -> DataError | None:
+        """What is missing in a row, if anything is."""
+        place = tuple(int(i) for i in np.unravel_index(row, self.shape))
+        found = (DataError(gap.argument, place, gap.problem) for gap in self.gaps if gap.missing[row])
+        return next(found, None)
 
     def ordered(self, n_threads: int | None) -> Orders:
         """All rows in the order of their kinds; raises the DataError of the first row that has one."""
@@ -222,8 +243,8 @@ class PredictedKinds(Kinds):
             if given.shape != prediction.shape:
                 hint = f"; members have {prediction.shape} rows"
                 raise DataError("y_true", (), f"has shape {given.shape}, expected {prediction.shape}{hint}")
-            given = unmasked("y_true", given, "say y_true=None for rows without labels")
-            self.labels = LabelColumn("y_true", given.reshape(-1), np.dtype(np.int64))
+            given = without_gaps("y_true", given.reshape(-1), "say y_true=None for rows without labels", self.gaps)
+            self.labels = LabelColumn("y_true", given, np.dtype(np.int64))
 
     def judged(self, start: int, stop: int, out: Array) -> Array:
         """See :meth:`Kinds.judged`; raises DataError for a label of a row in distribution that is none."""
@@ -247,7 +268,7 @@ class JudgedKinds(Kinds):
         super().__init__(len(columns[0].values), bools("out_of_distribution", out_of_distribution, lead))
         self.columns = columns
         self.shape = lead
-        self.correct = None if correct is None else bools("correct", correct, lead)
+        self.correct = None if correct is None else bools("correct", correct, lead, self.gaps)
 
     def judged(self, start: int, stop: int, out: Array) -> Array:
         """See :meth:`Kinds.judged`; raises DataError for a value that its measure cannot have."""
@@ -280,7 +301,10 @@ class JudgedKinds(Kinds):
         return left
 
     def fault(self, row: int) -> DataError:
-        """Which measure of a row is NaN."""
+        """Which measure of a row is NaN, or what is missing in it."""
+        gap = self.gap(row)
+        if gap is not None:
+            return gap
         column = next(one for one in self.columns if np.isnan(one.chunk(row, row + 1)[0]))
         return DataError(column.argument, self._place(row), "is nan; nan_policy='omit' leaves such rows out")
 

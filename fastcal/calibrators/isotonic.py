@@ -41,7 +41,8 @@ def isotonic_regression(
     >>> fc.isotonic_regression([1, 3, 2, 4]).x
     array([1. , 2.5, 2.5, 4. ])
     """
-    values = np.atleast_1d(array_of("y", y))
+    targets = array_of("y", y)
+    values = np.atleast_1d(targets)
     if values.ndim != 1:
         problem = f"array has incorrect number of dimensions: {values.ndim}; expected 1"
         raise DataError("y", (), f"has shape {values.shape}: {problem}")
@@ -52,12 +53,10 @@ def isotonic_regression(
         raise ValueError(f"increasing is {increasing!r}; expected True or False")
     column = None
     if weights is not None:
-        shape = np.shape(weights)
-        if shape != values.shape or np.ndim(y) != 1:
-            problem = (
-                f"has shape {shape}, y {np.shape(y)}. Input arrays y and w must have one dimension of equal length"
-            )
-            raise DataError("weights", (), problem)
+        weights = array_of("weights", weights)
+        if weights.shape != values.shape or targets.ndim != 1:
+            problem = "Input arrays y and w must have one dimension of equal length"
+            raise DataError("weights", (), f"has shape {weights.shape}, y {targets.shape}. {problem}")
         column = Column("weights", same_rows("weights", weights, "y", len(values)).values, np.dtype(np.float64))
         low = column.values <= 0
         if low.any():
@@ -111,6 +110,10 @@ class IsotonicRegression(Parameters):
         """Fit to scores ``X`` (N,) or (N, 1) and targets ``y`` (N,), real numbers; returns self.
 
         Raises DataError, a ValueError, that names the first row with a value that is not finite, or a negative weight.
+
+        >>> import fastcal as fc
+        >>> fc.IsotonicRegression().fit([0.1, 0.2, 0.3], [0, 1, 0]).y_thresholds_.tolist()
+        [0.0, 0.5, 0.5]
         """
         self._check_parameters()
         rows = scored_rows(_flat("X", X), y, sample_weight, names=NAMES, n_threads=self.n_threads)
@@ -133,6 +136,10 @@ class IsotonicRegression(Parameters):
         Exact where ``batches`` can be gone through again (a list, but not a generator) or there are no more than 65 536
         distinct scores; else the fit of scores moved by at most ``resolution_``. Ties are equal scores: ``ties`` is
         "exact", and of float64, too, only equal ones are tied. ``increasing`` is not "auto". Returns self.
+
+        >>> import fastcal as fc
+        >>> fc.IsotonicRegression().fit_batches([([0.1, 0.2], [0, 1]), ([0.3], [0])]).y_thresholds_.tolist()
+        [0.0, 0.5, 0.5]
         """
         self._check_parameters()
         if self.ties != "exact":
@@ -168,6 +175,10 @@ class IsotonicRegression(Parameters):
         """The fitted values at scores ``T`` (N,) or (N, 1), in the dtype of the thresholds; ``out`` takes them.
 
         Raises DataError for scores that are not finite, and, with ``out_of_bounds="raise"``, outside the fitted range.
+
+        >>> import fastcal as fc
+        >>> fc.IsotonicRegression(out_of_bounds="clip").fit([0.0, 1.0], [0, 1]).predict([0.25, 2.0]).tolist()
+        [0.25, 1.0]
         """
         self._check_parameters()
         scores = _flat("T", T)
@@ -176,17 +187,32 @@ class IsotonicRegression(Parameters):
         return self.f_.at("T", scores, outside=self.out_of_bounds, out=out, n_threads=self.n_threads)
 
     def transform(self, T: Any) -> Array:
-        """See :meth:`predict`."""
+        """See :meth:`predict`.
+
+        >>> import fastcal as fc
+        >>> fc.IsotonicRegression().fit([0.0, 1.0], [0, 1]).transform([0.25]).tolist()
+        [0.25]
+        """
         return self.predict(T)
 
     def fit_transform(self, X: Any, y: Any, sample_weight: Any = None) -> Array:
-        """Fit, and the fitted values at ``X``."""
+        """Fit, and the fitted values at ``X``.
+
+        >>> import fastcal as fc
+        >>> fc.IsotonicRegression().fit_transform([0.1, 0.2, 0.3], [0, 1, 0]).tolist()
+        [0.0, 0.5, 0.5]
+        """
         return self.fit(X, y, sample_weight).transform(X)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """The coefficient of determination R^2 of the predictions at ``X``."""
+        """The coefficient of determination R^2 of the predictions at ``X``.
+
+        >>> import fastcal as fc
+        >>> round(fc.IsotonicRegression().fit([0.1, 0.2, 0.3], [0, 1, 0]).score([0.1, 0.2, 0.3], [0, 1, 0]), 6)
+        0.25
+        """
         rows = scored_rows(_flat("X", X), y, sample_weight, names=NAMES, n_threads=self.n_threads)
-        target = np.asarray(array_of("y", y), np.float64)
+        target = array_of("y", y).astype(np.float64)
         weight = np.ones(len(target)) if rows.weights is None else rows.weights.chunk(0, len(target))
         predicted = self.predict(X).astype(np.float64)
         if np.isnan(predicted).any():
@@ -198,7 +224,12 @@ class IsotonicRegression(Parameters):
         return float(1 - residual / total)
 
     def get_feature_names_out(self, input_features: Any = None) -> Array:
-        """The one name of what ``transform`` gives."""
+        """The one name of what ``transform`` gives.
+
+        >>> import fastcal as fc
+        >>> fc.IsotonicRegression().fit([0.1, 0.2], [0, 1]).get_feature_names_out().tolist()
+        ['isotonicregression0']
+        """
         if not hasattr(self, "f_"):
             raise not_fitted(f"this {type(self).__name__} is not fitted yet: call fit first")
         return np.asarray([f"{type(self).__name__.lower()}0"], dtype=object)
@@ -239,7 +270,7 @@ def check_increasing(x: Any, y: Any) -> bool:
     """Whether y rises with x by Spearman's rank correlation; warns where its 95 % interval (Fisher 1915) holds 0."""
     from scipy.stats import spearmanr
 
-    rho = float(spearmanr(np.asarray(x, np.float64), np.asarray(y, np.float64)).statistic)
+    rho = float(spearmanr(array_of("x", x).astype(np.float64), array_of("y", y).astype(np.float64)).statistic)
     n = int(np.size(x))
     if abs(rho) < 1 and n > 3:
         centre, spread = np.arctanh(rho), 1.96 / float(n - 3) ** 0.5
@@ -256,9 +287,9 @@ def _flat(argument: str, scores: Any) -> Any:
     """Scores (N,), or (N, 1) as a column."""
     if hasattr(scores, "tocsr"):
         raise TypeError(f"{argument} is a sparse matrix; expected an array")
-    shape = np.shape(scores)
+    given, bits = array_or_bits(argument, scores)
+    shape = given.shape
     if len(shape) == 2 and shape[1] == 1:
-        given, bits = array_or_bits(argument, scores)
         return given[:, 0] if not bits else scores[:, 0]
     if len(shape) != 1:
         raise DataError(
@@ -266,4 +297,4 @@ def _flat(argument: str, scores: Any) -> Any:
             (),
             f"has shape {shape}; Isotonic regression input X should be a 1d array or 2d array with 1 feature",
         )
-    return scores
+    return scores if bits else given

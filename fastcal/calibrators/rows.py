@@ -23,6 +23,7 @@ from ..arrays import (
     DataError,
     array_of,
     array_or_bits,
+    labels_of,
     unmasked,
     weighable,
 )
@@ -122,9 +123,8 @@ def table(scores: Any, y_true: Any, sample_weight: Any, classes: Array | None) -
 
 def _labels(y_true: Any, lead: tuple[int, ...], n_classes: int, classes: Array | None) -> Array:
     """Labels as int64, 0 to K - 1; of ``classes``, their places in it."""
-    given = np.asarray(y_true) if classes is not None else array_of("y_true", y_true)
-    if isinstance(y_true, np.ma.MaskedArray):
-        unmasked("y_true", y_true, "every row needs a label")
+    given = labels_of("y_true", y_true) if classes is not None else array_of("y_true", y_true)
+    given = unmasked("y_true", given, "every row needs a label")
     if given.shape != lead:
         hint = "; labels are class indices, not one-hot rows" if given.ndim > len(lead) else ""
         raise DataError("y_true", (), f"has shape {given.shape}, expected {lead}{hint}")

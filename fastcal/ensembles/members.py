@@ -15,6 +15,7 @@ import numpy as np
 from ..arrays import WEIGHTS, Array, DataError, array_of, array_or_bits, probability_problem, unmasked, weighable
 from ..dumps.batches import DumpError
 from ..dumps.members import open_scores
+from ..interchange.libraries import is_array
 from ..rowwise import FLOATS, RowScores, row_scores
 
 ARGUMENT = "members"
@@ -288,7 +289,7 @@ def from_list(members: Sequence[Any], from_logits: bool, dtype: str | None) -> M
 def opened(members: Any, from_logits: bool, dtype: str | None) -> Members | MemberFiles | Iterator[Any]:
     """The members; of an iterable that is neither an array nor a list, an iterator over them, each to be seen once."""
     array_or_bits(ARGUMENT, np.empty(0, np.uint16), dtype)  # is it one
-    if hasattr(members, "__array__") or hasattr(members, "__array_interface__"):
+    if is_array(members):
         return from_array(members, dtype)
     if isinstance(members, list | tuple):
         return from_list(members, from_logits, dtype)

@@ -17,9 +17,9 @@ from ..accumulators.bins import Binning, check_threshold
 from ..accumulators.classwise import ClasswisePart
 from ..accumulators.order import OrderPart
 from ..accumulators.reliability import FEW, Bins, ReliabilityPart
-from ..accumulators.rows import Rows
+from ..accumulators.rows import FLOATS, Rows
 from ..accumulators.state import State
-from ..arrays import Array, Column, DataError, NanPolicy, array_of, predictions, tolerances
+from ..arrays import Array, Column, DataError, NanPolicy, array_of, array_or_bits, predictions, tolerances
 from ..ordered.quantiles import quantiles
 from .one_shot import BinOptions
 from .softmax import softmax
@@ -53,16 +53,26 @@ class Question:
         self.threshold = check_threshold(self.threshold)
         if self.threshold and self.target == "canonical":
             raise ValueError("threshold does not apply to target='canonical'")
-        self.y_prob = scores = _filled(array_of("y_prob", self.y_prob))
+        given, bits = array_or_bits("y_prob", self.y_prob)
+        if not bits:
+            self.y_prob = _filled(given)
+        elif given.dtype != np.uint16:  # a tensor's bits do not say what they are; all are widened chunk by chunk
+            self.y_prob = given
         if self.target == "auto":
-            self.target = "positive" if scores.ndim == 1 else "top-label"
-        elif self.target == "positive" and scores.ndim > 1:
-            self._take_column(scores)
-        elif self.target == "top-label" and scores.ndim == 1:
+            self.target = "positive" if given.ndim == 1 else "top-label"
+        elif self.target == "positive" and given.ndim > 1:
+            self._take_column(self._numbers())
+        elif self.target == "top-label" and given.ndim == 1:
             self.seen({})
-            self.y_prob = self._both(scores)
+            self.y_prob = self._both(self._numbers())
         if self.convention == "calibre" and isinstance(self.binning, str):
-            self.n_bins = min(Binning(self.n_bins, convention="calibre").n_bins, max(np.size(self.y_true), 1))
+            self.n_bins = min(
+                Binning(self.n_bins, convention="calibre").n_bins, max(array_of("y_true", self.y_true).size, 1)
+            )
+
+    def _numbers(self) -> Array:
+        """The scores, bfloat16 as float32."""
+        return _filled(array_of("y_prob", self.y_prob))
 
     def _take_column(self, scores: Array) -> None:
         """P(y = 1) of two columns, or its log-odds; NaN for rows that are no distribution."""
@@ -94,7 +104,7 @@ class Question:
         part = ReliabilityPart(self._binning(), squares=self.squares, threshold=self.threshold)
         if self._is_plain:
             batch = predictions(self.y_true, self.y_prob)
-            if not batch.n_columns and batch.n_rows <= FEW:
+            if batch.n_rows <= FEW:
                 found = part.at_once(batch.scores.chunk(0, FEW), batch.labels.chunk(0, FEW), batch.scores)
                 if found is not None:
                     return found
@@ -110,8 +120,10 @@ class Question:
     def _quantile_classes(self) -> Binned:
         """Each class by itself, as if it were P(y = 1): one column of memory, and for logits their softmax."""
         kept = ~np.isnan(self._gathered()) if self.seen({}).n_nan else slice(None)
-        probs = self.y_prob if self.y_prob.ndim > 1 else self._both(self.y_prob)
-        probs = softmax(probs) if self.from_logits else probs
+        probs = self._numbers()
+        probs = probs if probs.ndim > 1 else self._both(probs)
+        if self.from_logits:
+            probs = softmax(probs.astype(np.float32) if probs.dtype.itemsize < 4 else probs)  # not rounded to a half
         probs = probs.reshape(-1, probs.shape[-1])
         labels = array_of("y_true", self.y_true).reshape(-1)
         weights = None if self.sample_weight is None else array_of("sample_weight", self.sample_weight).reshape(-1)
@@ -203,13 +215,16 @@ class Question:
 
 
 def bins_at_once(y_true: Any, y_prob: Any, options: BinOptions, *, squares: bool) -> Bins | None:
-    """The bins of a few plain rows (N,) without other options, in 10 us where a question takes 25; None for others."""
-    if not (type(y_prob) is type(y_true) is np.ndarray and y_prob.shape == y_true.shape and options.keys() <= PLAIN):
+    """The bins of a few plain rows without other options, in 10 us where a question takes 25; None for others."""
+    if not (type(y_prob) is type(y_true) is np.ndarray and options.keys() <= PLAIN):
         return None
-    single = y_prob.dtype == np.float32
-    plain = (single or y_prob.dtype == np.float64) and y_true.dtype == np.int64 and y_prob.ndim == 1
-    if not (plain and y_prob.flags.carray and y_true.flags.carray) or len(y_prob) > FEW:
+    shaped = y_true.ndim == 1 and 0 < y_prob.ndim <= 2 and len(y_prob) == len(y_true) <= FEW
+    if not (shaped and y_prob.dtype in FLOATS and y_true.dtype == np.int64):
         return None
+    for given in (y_prob, y_true):
+        flags = given.flags
+        if not (flags.c_contiguous and flags.aligned):
+            return None
     p, labels = y_prob.view(), y_true.view()
     p.flags.writeable = labels.flags.writeable = False
     n_bins = options.get("n_bins")

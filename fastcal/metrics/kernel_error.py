@@ -38,7 +38,13 @@ NO_WEIGHTS.flags.writeable = False
 
 
 class KernelCalibrationTest(NamedTuple):
-    """A squared kernel calibration error, how certain it is, and with which bandwidth and blocks it came about."""
+    """A squared kernel calibration error, how certain it is, and with which bandwidth and blocks it came about.
+
+    >>> import fastcal as fc
+    >>> found = fc.kernel_calibration_test([0, 1, 1, 0], [0.2, 0.7, 0.4, 0.1])
+    >>> 0 <= found.p_value <= 1
+    True
+    """
 
     statistic: float
     standard_error: float
@@ -231,9 +237,8 @@ def _kept(rows: Rows) -> Array:
 
 def _rows_of(batch: Predictions, which: Array) -> Predictions:
     """Some of the rows, in their order."""
-    labels = dataclasses.replace(batch.labels, values=batch.labels.values[which])
-    scores = dataclasses.replace(batch.scores, values=batch.scores.values[which])
-    return dataclasses.replace(batch, labels=labels, scores=scores, shape=(len(which),))
+    labels, scores = batch.labels.rows(which), batch.scores.rows(which)
+    return dataclasses.replace(batch, labels=labels, scores=scores, gaps=(), shape=(len(which),))
 
 
 def _median_distance(batch: Predictions, settings: _Settings) -> float:
