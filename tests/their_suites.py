@@ -2,36 +2,48 @@
 
     pytest -p their_suites --pyargs scipy.special.tests.test_logsumexp
 
-scipy's softmax and its like work on the whole array by default (``axis=None``), ours on the last axis: that is put
-right here. Tests of what ours do not have are left out, each for a reason in ``LEFT_OUT``.
+``fastcal.compat`` takes the place of the names that a test module has imported, and of functions among its parameters.
+Only tests that call a name of ours are run (``LIMITED_TO`` for large modules); those that are left out stand in
+``LEFT_OUT`` with their reasons.
 """
 
 from __future__ import annotations
 
+import collections
 import functools
+import importlib
+import inspect
+import json
+import types
 
-import fastcal as fc
+import pytest
+from scipy import stats
 
+from fastcal.compat.theirs import NotPlain
+
+FACES = {
+    "scipy.special.tests.test_logsumexp": "fastcal.compat.scipy.special",
+    "scipy.stats.tests.test_entropy": "fastcal.compat.scipy.stats",
+    "scipy.optimize.tests.test_isotonic_regression": "fastcal.compat.scipy.optimize",
+    "sklearn.tests.test_isotonic": "fastcal.compat.sklearn.isotonic",
+    "sklearn.tests.test_calibration": "fastcal.compat.sklearn.calibration",
+    "sklearn.metrics.tests.test_ranking": "fastcal.compat.sklearn.metrics",
+    "sklearn.metrics.tests.test_classification": "fastcal.compat.sklearn.metrics",
+}
+# Modules that are about much else: tests whose source has one of these words.
+LIMITED_TO = {
+    "scipy.stats.tests.test_entropy": ("stats.entropy(",),
+    "sklearn.tests.test_calibration": ("calibration_curve", "CalibrationDisplay"),
+    "sklearn.metrics.tests.test_ranking": (
+        "roc_auc_score",
+        "average_precision_score",
+        "roc_curve",
+        "precision_recall_curve",
+        "curve_func",
+    ),
+    "sklearn.metrics.tests.test_classification": ("log_loss", "brier_score_loss"),
+}
 LEFT_OUT = {
-    "scipy.special.tests.test_logsumexp": {
-        "test_wrap_radians": "a helper of scipy's",
-        "complex": "no complex logits",
-        "test_gh21610": "no complex logits",
-        "test_gh21709": "no complex logits",
-        "j)": "no complex logits",
-        "1j": "no complex logits",
-        "logsumexp_b": "no b=",
-        "logsumexp_sign": "no return_sign=",
-        "logsumexp_shape": "no b=",
-        "dtypes_ab": "no b=",
-        "test_no_writeback": "no b=",
-        "test_device": "no b=",
-        "gh22903": "no b=",
-        "gh23548": "no return_sign=",
-    },
-    "scipy.optimize.tests.test_isotonic_regression": {
-        "test_simple_pava": "a private helper, pava",
-    },
     "sklearn.tests.test_isotonic": {
         "test_make_unique_dtype": "a private helper, _make_unique; test_isotonic.py holds the same tolerance",
         "test_make_unique_tolerance": "a private helper, _make_unique; test_isotonic.py holds the same tolerance",
@@ -39,34 +51,84 @@ LEFT_OUT = {
         "test_isotonic_regression_output_predict": "pandas containers",
     },
 }
+# Inputs that are too small to be worth our while are ours all the same here.
+FEW = ("FEW", "FEW_ALONG")
+
+OUTCOMES = {module: collections.Counter() for module in FACES}
 
 
-def whole_array(function):
+def counted(function, outcomes):
+    """A name of a face, which counts what it answers itself and what it hands on."""
+    if not hasattr(function, "original"):
+        return function
+
     @functools.wraps(function)
-    def with_scipys_default(values, axis=None, **options):
-        return function(values, axis=axis, **options)
+    def call(*args, **options):
+        try:
+            found = function.__wrapped__(*args, **options)
+        except (NotPlain, TypeError, ValueError):
+            outcomes["handed on"] += 1
+            return function.original(*args, **options)
+        outcomes["answered"] += 1
+        return found
 
-    return with_scipys_default
+    return call
 
 
+@functools.cache
 def ours(module):
     """What takes the place of a test module's names."""
-    if module.startswith("sklearn"):
-        from fastcal.compat import sklearn
+    face = importlib.import_module(FACES[module])
+    for name in FEW:
+        if hasattr(face, name):
+            setattr(face, name, 0)
+    found = {name: counted(getattr(face, name), OUTCOMES[module]) for name in face.__all__}
+    if module == "sklearn.tests.test_calibration":
+        from fastcal.integrations.sklearn import CalibrationDisplay
 
-        return {name: getattr(sklearn, name) for name in sklearn.__all__}
-    if module.startswith("scipy.optimize"):
-        return {"isotonic_regression": fc.isotonic_regression}
-    return {name: whole_array(getattr(fc, name)) for name in ("softmax", "log_softmax", "logsumexp")}
+        found["CalibrationDisplay"] = CalibrationDisplay
+    return found
+
+
+def put_ours(item, names):
+    """Ours in the place of what the test's module has imported, and of functions among the test's parameters."""
+    module = item.module
+    if module.__name__ == "scipy.stats.tests.test_entropy":  # which calls stats.entropy
+        module.stats = types.SimpleNamespace(**{**vars(stats), **names})
+        return
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    for name, function in names.items():
+        original = getattr(function, "original", None)
+        for key, value in parameters.items():
+            if original is not None and value is original:
+                parameters[key] = function
+        if hasattr(module, name):
+            setattr(module, name, function)
+    assert any(getattr(module, name, None) is function for name, function in names.items()), module
 
 
 def pytest_collection_modifyitems(config, items):
     kept, left_out = [], []
     for item in items:
-        name = item.module.__name__
-        (left_out if any(part in item.nodeid for part in LEFT_OUT[name]) else kept).append(item)
-        for mine, function in ours(name).items():
-            assert hasattr(item.module, mine), mine
-            setattr(item.module, mine, function)
+        module = item.module.__name__
+        words, out = LIMITED_TO.get(module, ("",)), LEFT_OUT.get(module, ())
+        about_ours = any(word in inspect.getsource(item.function) for word in words)
+        if about_ours and not any(part in item.nodeid for part in out):
+            put_ours(item, ours(module))
+            kept.append(item)
+        else:
+            left_out.append(item)
     items[:] = kept
     config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if call.when == "call":
+        OUTCOMES[item.module.__name__][report.outcome] += 1
+    return report
+
+
+def pytest_terminal_summary(terminalreporter):
+    terminalreporter.write_line("outcomes: " + json.dumps(OUTCOMES))

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
 
-from ..arrays import Array, array_of
-from ..calibrators import isotonic
-from ..calibrators.isotonic import check_increasing
+from ...arrays import Array, array_of
+from ...calibrators import isotonic
+from ...calibrators.isotonic import check_increasing
 
 __all__ = ["IsotonicRegression", "check_increasing", "isotonic_regression"]
 

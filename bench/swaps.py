@@ -1,0 +1,116 @@
+"""Faces of other libraries against what they stand for: a changed import may not make anything slower.
+
+Answers are asserted to be equal before anything is timed; both are called in turns, with all cores.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import order
+from .courses import Call
+from .race import PAUSE
+
+FEW, MANY, CLASSES = 100, 1_000_000, 10
+METRICS, CALIBRATION = "sklearn.metrics", "sklearn.calibration"
+SPECIAL, STATS, OPTIMIZE = "scipy.special", "scipy.stats", "scipy.optimize"
+NO_SLOWER = 1.0
+# What is handed on costs 1 us more than the original.
+HANDED_ON = 0.9
+
+
+@dataclass(frozen=True)
+class Swap:
+    """A function by its module and name, on what, with which options."""
+
+    module: str
+    name: str
+    given: str
+    options: Mapping[str, Any] | None = None
+    largest: int = MANY
+
+
+SWAPS = [
+    Swap(METRICS, "roc_auc_score", "binary"),
+    Swap(METRICS, "roc_auc_score", "text"),
+    Swap(METRICS, "roc_auc_score", "classes", {"multi_class": "ovr"}, MANY // 10),
+    Swap(METRICS, "average_precision_score", "binary"),
+    Swap(METRICS, "roc_curve", "binary"),
+    Swap(METRICS, "precision_recall_curve", "binary"),
+    Swap(METRICS, "brier_score_loss", "binary"),
+    Swap(METRICS, "brier_score_loss", "classes"),
+    Swap(METRICS, "log_loss", "binary"),
+    Swap(METRICS, "log_loss", "classes"),
+    Swap(CALIBRATION, "calibration_curve", "binary"),
+    Swap(CALIBRATION, "calibration_curve", "binary", {"strategy": "quantile"}),
+    *(
+        Swap(SPECIAL, name, "rows", {"axis": axis})
+        for name in ("softmax", "log_softmax", "logsumexp")
+        for axis in (1, None, 0)
+    ),
+    Swap(STATS, "entropy", "weights", {"axis": 1}),
+    Swap(STATS, "entropy", "weights"),
+    Swap(OPTIMIZE, "isotonic_regression", "line", None, 10 * MANY),
+]
+_BY_TITLE: dict[str, Swap] = {}
+
+
+def _trial(swap: Swap, n_rows: int) -> order.Trial:
+    said = ", ".join(f"{key}={value!r}" for key, value in (swap.options or {}).items())
+    title = f"{swap.module}.{swap.name}" + (f", {said}" if said else "")
+    _BY_TITLE[title + swap.given] = swap
+    handed_on = n_rows == FEW and (swap.name in ("log_softmax", "isotonic_regression") or "quantile" in said)
+    aim = HANDED_ON if handed_on else NO_SLOWER
+    return order.Trial(title, swap.given, n_rows, {"the original": aim}, pause=0.0 if n_rows == FEW else PAUSE)
+
+
+TRIALS = [_trial(swap, n_rows) for swap in SWAPS for n_rows in (FEW, swap.largest)]
+
+
+def arguments(given: str, n_rows: int) -> tuple[np.ndarray, ...]:
+    """Seeded inputs of each kind."""
+    rng = np.random.default_rng(0)
+    if given in ("binary", "text"):
+        p = rng.random(n_rows)
+        hits = (rng.random(n_rows) < p).astype(int)
+        return (hits if given == "binary" else np.array(["no", "yes"])[hits]), p
+    if given == "classes":
+        p = rng.dirichlet(np.ones(CLASSES), n_rows)
+        return (p.cumsum(axis=1) < rng.random((n_rows, 1))).sum(axis=1).clip(max=CLASSES - 1), p
+    if given == "line":
+        return (np.linspace(0, 1, n_rows) + rng.standard_normal(n_rows) * 0.1,)
+    rows = rng.standard_normal((n_rows, CLASSES))
+    return (rows if given == "rows" else abs(rows),)
+
+
+def contenders(trial: order.Trial) -> dict[str, Call]:
+    """A face and its original, whose answers are equal."""
+    swap = _BY_TITLE[trial.work + trial.given]
+    ours = getattr(importlib.import_module(f"fastcal.compat.{swap.module}"), swap.name)
+    given, options = arguments(trial.given, trial.n_rows), dict(swap.options or {})
+    for mine, theirs in zip(*(_parts(call(*given, **options)) for call in (ours, ours.original)), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-12)
+    return {"fastcal": lambda: ours(*given, **options), "the original": lambda: ours.original(*given, **options)}
+
+
+def _parts(found: Any) -> list[Any]:
+    if isinstance(found, Mapping):
+        return [found["x"]]
+    return list(found) if isinstance(found, tuple) else [found]
+
+
+def run(seconds: float, shrink: int = 1) -> Iterator[order.Outcome]:
+    """Every swap; ``shrink`` divides the larger numbers of rows."""
+    for trial in TRIALS:
+        one = trial if trial.n_rows == FEW else order.shrunk([trial], shrink)[0]
+        yield order.measure(one, contenders(one), seconds)
+
+
+def as_markdown(outcomes: list[order.Outcome]) -> list[str]:
+    """The README's table."""
+    return order.table_of_races("a changed import", outcomes)
