@@ -7,10 +7,13 @@ could share. Which thread takes which chunk varies from run to run; states are i
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Generic, TypeVar
+
+from .cores import Share, helping, thread_count
+
+__all__ = ["SMALL", "Worker", "run", "thread_count"]
 
 Worker = Callable[[int, int], bool | None]
 W = TypeVar("W", bound=Worker)
@@ -19,73 +22,94 @@ W = TypeVar("W", bound=Worker)
 SMALL = 2 << 20
 
 
-def thread_count(n_threads: int | None = None) -> int:
-    """``n_threads``, or FASTCAL_NUM_THREADS, or as many as the process may use (its CPU affinity)."""
-    name = "n_threads"
-    value: int | str | None = n_threads
-    if value is None:
-        name = "FASTCAL_NUM_THREADS"
-        value = os.environ.get(name) or None
-    if value is None:
-        if hasattr(os, "sched_getaffinity"):
-            return len(os.sched_getaffinity(0))
-        return os.cpu_count() or 1
-    try:
-        count = int(value)
-    except (TypeError, ValueError):
-        count = 0
-    if count < 1 or (not isinstance(value, str) and count != value):
-        raise ValueError(f"{name} is {value!r}; expected an integer of at least 1")
-    return count
-
-
 def run(
     n_rows: int, row_bytes: int, rows_per_chunk: int, make_worker: Callable[[], W], n_threads: int | None = None
 ) -> list[W]:
     """Call workers with every chunk ``(start, stop)`` of ``range(n_rows)``; returns them, with what they saw.
 
-    Each worker is used by one thread only; the first works in the caller's thread. Chunks are handed out in order, and
-    no more of them once a worker returns True: what lies before that one is done all the same. An exception in any of
-    them, or Ctrl-C in the caller, stops the others after their current chunk and is raised here.
+    Each worker is used by one thread only; the first works in the caller's thread, which also makes all of them.
+    Chunks are handed out in order, and no more of them once a worker returns True: what lies before that one is done
+    all the same. An exception in any of them, or Ctrl-C in the caller, stops the others after their current chunk and
+    is raised here. Without ``n_threads`` there are as many threads as the process' other calls leave cores for: helpers
+    come as cores become free, and go when others call, each between two chunks.
     """
     n_chunks = -(-n_rows // rows_per_chunk)
-    count = min(thread_count(n_threads), n_chunks) if n_rows * row_bytes > SMALL else 1
-    workers = [make_worker() for _ in range(max(count, 1))]
-    taking = threading.Lock()
-    taken = 0
-    failures: list[BaseException] = []
+    if n_chunks < 2 or n_rows * row_bytes <= SMALL:
+        worker = make_worker()
+        for start in range(0, n_rows, rows_per_chunk):
+            if worker(start, min(start + rows_per_chunk, n_rows)):
+                break
+        return [worker]
+    cores = thread_count(n_threads)
+    with Share(min(cores, n_chunks) - 1, cores if n_threads is None else None) as share:
+        return _Call(n_rows, rows_per_chunk, make_worker, share).done()
 
-    def take() -> int:
-        nonlocal taken
-        with taking:
-            taken += 1
-            return taken - 1
 
-    def stop() -> None:
-        nonlocal taken
-        with taking:
-            taken = n_chunks
+class _Call(Generic[W]):
+    """What the threads of one call share."""
 
-    def work(worker: W) -> None:
+    def __init__(self, n_rows: int, rows_per_chunk: int, make_worker: Callable[[], W], share: Share) -> None:
+        self.n_rows = n_rows
+        self.per_chunk = rows_per_chunk
+        self.make_worker = make_worker
+        self.share = share
+        self.workers: list[W] = []
+        self.threads: list[threading.Thread] = []
+        self.failures: list[BaseException] = []
+        self.taking = threading.Lock()
+        self.next = 0
+
+    def done(self) -> list[W]:
+        """Work, and wait for the helpers, whatever happens."""
         try:
-            while not failures and (chunk := take()) < n_chunks:
-                if worker(chunk * rows_per_chunk, min((chunk + 1) * rows_per_chunk, n_rows)):
-                    stop()
+            self.workers.append(self.make_worker())
+            for _ in range(self.share.helpers):
+                self.help()
+            self.work(self.workers[0])
         except BaseException as error:
-            failures.append(error)
+            self.failures.append(error)
+        for thread in self.threads:
+            while thread.is_alive():
+                try:
+                    thread.join()
+                except BaseException as error:  # Ctrl-C while waiting: they end after their chunk
+                    self.failures.append(error)
+        if self.failures:
+            raise self.failures[0]
+        return self.workers
 
-    threads = [threading.Thread(target=work, args=(worker,), name="fastcal") for worker in workers[1:]]
-    try:
-        for thread in threads:
+    def help(self) -> None:
+        """Start a helper; where the system has no more threads to give, the others do its work."""
+        worker = self.make_worker()
+        self.workers.append(worker)
+        thread = threading.Thread(target=self.assist, args=(worker,), name="fastcal")
+        self.threads.append(thread)
+        try:
             thread.start()
-        work(workers[0])
-        for thread in threads:
-            thread.join()
-    except BaseException as error:  # no more threads to be had, or Ctrl-C while waiting
-        failures.append(error)
-        for thread in threads:
-            if thread.ident is not None:
-                thread.join()
-    if failures:
-        raise failures[0]
-    return workers
+        except RuntimeError:
+            self.threads.remove(thread)
+
+    def assist(self, worker: W) -> None:
+        """What a helper does."""
+        helping()
+        try:
+            self.work(worker, helps=True)
+        except BaseException as error:
+            self.failures.append(error)
+
+    def work(self, worker: W, *, helps: bool = False) -> None:
+        """Work on chunks while there are any; the caller starts helpers meanwhile, and they end, as cores allow."""
+        while not self.failures:
+            if helps:
+                if self.share.one_less():
+                    break
+            elif self.next + self.per_chunk < self.n_rows and self.share.one_more():
+                self.help()
+            with self.taking:
+                start = self.next
+                self.next = start + self.per_chunk
+            if start >= self.n_rows:
+                break
+            if worker(start, min(start + self.per_chunk, self.n_rows)):
+                with self.taking:
+                    self.next = self.n_rows

@@ -18,9 +18,18 @@ from .arrays import Array
 
 LARGE = 1 << 23  # smaller blocks the C library keeps by itself
 
-# Taken without waiting only: a finaliser may run while its own thread holds it, and a fork may copy it locked.
+# Taken without waiting only: a finaliser may run while its own thread holds it.
 _lock = threading.Lock()
 _kept: list[Array] = []
+
+
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603 - another thread may have held it
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def kept_bytes() -> int:
@@ -40,13 +49,14 @@ class _Lease:
         self.__array_interface__ = block.__array_interface__
 
     def __del__(self) -> None:
-        if _lock is not None and _lock.acquire(blocking=False):  # None once the interpreter ends
+        lock = _lock
+        if lock is not None and lock.acquire(blocking=False):  # None once the interpreter ends
             try:
                 _kept.insert(0, self.block)
                 while sum(block.nbytes for block in _kept) > self.most:
                     _kept.pop()
             finally:
-                _lock.release()
+                lock.release()
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -55,12 +65,12 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     if n_bytes < LARGE:
         return np.empty(shape, dtype)
     most = kept_bytes()
-    block = None
-    if _lock.acquire(blocking=False):
+    block, lock = None, _lock
+    if lock.acquire(blocking=False):
         try:
             fitting = [i for i, kept in enumerate(_kept) if n_bytes <= kept.nbytes <= n_bytes + n_bytes // 8]
             block = _kept.pop(fitting[0]) if fitting else None
         finally:
-            _lock.release()
+            lock.release()
     lease = _Lease(np.empty(n_bytes, np.uint8) if block is None else block, most)
     return np.asarray(lease)[:n_bytes].view(dtype).reshape(shape)

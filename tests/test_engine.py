@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import subprocess
-import sys
 import threading
 
 import numpy as np
 import pytest
 
 import fastcal as fc
-from fastcal import engine
+from fastcal import cores, engine
 
 PROBS = np.random.default_rng(0).dirichlet(np.ones(10), 60_000).astype(np.float32)
 LABELS = np.random.default_rng(1).integers(0, 10, len(PROBS))
@@ -69,24 +66,29 @@ def test_a_worker_that_returns_true_ends_the_handing_out():
     assert len(seen) <= 33
 
 
-def test_thread_counts(monkeypatch):
-    monkeypatch.delenv("FASTCAL_NUM_THREADS", raising=False)
-    assert engine.thread_count(3) == 3
-    assert engine.thread_count() == len(os.sched_getaffinity(0))
-    monkeypatch.setenv("FASTCAL_NUM_THREADS", "5")
-    assert engine.thread_count() == 5
-    assert engine.thread_count(2) == 2
-    monkeypatch.setenv("FASTCAL_NUM_THREADS", "many")
-    with pytest.raises(ValueError, match="FASTCAL_NUM_THREADS is 'many'; expected an integer of at least 1"):
-        engine.thread_count()
+def test_no_more_threads_to_be_had_is_no_failure(monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    workers = engine.run(100, 1 << 30, 10, Worker, 4)
+    assert sorted(start for worker in workers for start, _ in worker.seen) == list(range(0, 100, 10))
+    assert cores.threads_at_work() == 0
 
 
-def test_affinity_is_respected():
-    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from fastcal import engine; "
-    code += "print(engine.thread_count())"
-    environment = {k: v for k, v in os.environ.items() if k != "FASTCAL_NUM_THREADS"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout == "1\n"
+def test_a_worker_that_cannot_be_made_leaves_no_thread():
+    made = []
+
+    def make():
+        if made:
+            raise MemoryError("no room")
+        made.append(Worker())
+        return made[0]
+
+    with pytest.raises(MemoryError, match="no room"):
+        engine.run(1000, 1 << 30, 10, make, 3)
+    assert cores.threads_at_work() == 0
+    assert not [thread for thread in threading.enumerate() if thread.name == "fastcal"]
 
 
 def ece_in_child(queue):
@@ -127,4 +129,5 @@ def test_ctrl_c_stops_a_long_call_and_leaves_the_state():
         evaluation.update(np.broadcast_to(LABELS[:1], 30_000_000), long)
     timer.join()
     assert evaluation.to_bytes() == before
+    assert cores.threads_at_work() == 0
     assert not [thread for thread in threading.enumerate() if thread.name == "fastcal"]

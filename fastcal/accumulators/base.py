@@ -10,7 +10,6 @@ may *linger*: its workers go on with the next batch, and are collected when some
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Self, TypedDict
 
@@ -20,6 +19,7 @@ from fastcal import kernels
 
 from .. import engine
 from ..arrays import MAX_CLASSES, Array, DataError, NanPolicy, Predictions, predictions
+from ..forks import Guard
 from .evaluation_report import EvaluationReport
 from .mergeable import Mergeable
 from .older import from_version_1
@@ -77,7 +77,7 @@ class Accumulator(Mergeable):
         self._kept = self._empty()  # what was collected, and the counts of all rows
         self._open: list[Worker] = []  # whose rows were not collected yet
         self._n_open = 0
-        self._collecting = threading.RLock()
+        self._collecting = Guard("this accumulator was being changed in another thread when the process was forked")
 
     @property
     def _states(self) -> dict[str, State]:
@@ -98,7 +98,12 @@ class Accumulator(Mergeable):
         return {"rows": _rows_state(0, 0), **{name: {} for name in self._parts}}
 
     def reset(self) -> Self:
-        """Forget everything seen; returns self."""
+        """Forget everything seen; returns self.
+
+        >>> import fastcal as fc
+        >>> fc.ScoreAccumulator().update([0, 1], [0.25, 0.75]).reset().compute()["n"]
+        0
+        """
         with self._changing():
             self._columns, self._states = None, self._empty()
         return self
@@ -110,6 +115,10 @@ class Accumulator(Mergeable):
         form with ``from_logits=True``; ``sample_weight`` (N,), each 0 or from 1e-100 to 1e100, None for 1 each.
         Raises DataError (a ValueError) naming the argument, the place and the value, and TypeError for what is not
         numbers; the state is then as it was before.
+
+        >>> import fastcal as fc
+        >>> fc.ScoreAccumulator().update([0, 1], [0.25, 0.75]).update([1], [1.0], sample_weight=[2]).compute()["n"]
+        3
         """
         return self._take_batch(self._batch(y_true, y_prob, sample_weight))
 
@@ -196,7 +205,13 @@ class Accumulator(Mergeable):
         return sum(int(f[rows.N_NAN]) for f in faults)
 
     def merge(self, other: Self) -> Self:
-        """Add what ``other`` has seen; returns self. Raises ValueError where their settings or classes differ."""
+        """Add what ``other`` has seen; returns self. Raises ValueError where their settings or classes differ.
+
+        >>> import fastcal as fc
+        >>> one, two = fc.ScoreAccumulator().update([1], [0.5]), fc.ScoreAccumulator().update([0], [0.5])
+        >>> one.merge(two).compute()["n"]
+        2
+        """
         self._check_same(other)
         with self._changing():
             if None not in (self._columns, other._columns) and self._columns != other._columns:
@@ -210,7 +225,12 @@ class Accumulator(Mergeable):
         return self
 
     def compute(self) -> EvaluationReport:
-        """All figures of what was seen; those that need rows are NaN before any."""
+        """All figures of what was seen; those that need rows are NaN before any.
+
+        >>> import fastcal as fc
+        >>> fc.ScoreAccumulator().update([0, 1], [0.25, 0.75]).compute()["brier"]
+        0.0625
+        """
         n_classes = 2 if self._columns == 0 else self._columns
         figures = {**self._row_counts(), "n_classes": n_classes or 0}
         descriptions = {"n": "Rows.", "n_nan": "Rows left out, as NaN.", "n_classes": "Classes."}
@@ -254,7 +274,13 @@ class Accumulator(Mergeable):
         return {name: int(array[0]) for name, array in self._kept["rows"].items()}
 
     def to_bytes(self) -> bytes:
-        """The state, for :meth:`from_bytes` of this or any later version; equal states give equal bytes."""
+        """The state, for :meth:`from_bytes` of this or any later version; equal states give equal bytes.
+
+        >>> import fastcal as fc
+        >>> one, two = (fc.ScoreAccumulator().update([y], [0.5]) for y in (0, 1))
+        >>> (one + two).to_bytes() == (two + one).to_bytes()
+        True
+        """
         states = {part: {k: v for k, v in state.items() if v.dtype != object} for part, state in self._states.items()}
         arrays = {f"{part}.{name}": array for part, state in states.items() for name, array in state.items()}
         headers = {name: part.header(self._states[name]) for name, part in self._parts.items()}
@@ -264,7 +290,13 @@ class Accumulator(Mergeable):
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """Read a state; raises ValueError for bytes that are no state of this class, damaged or made up."""
+        """Read a state; raises ValueError for bytes that are no state of this class, damaged or made up.
+
+        >>> import fastcal as fc
+        >>> state = fc.ScoreAccumulator().update([0, 1], [0.25, 0.75]).to_bytes()
+        >>> fc.ScoreAccumulator.from_bytes(state).update([1], [1.0]).compute()["n"]
+        3
+        """
         settings, arrays, version = unpack(data, cls.__name__)
         if version == 1:
             settings, arrays = from_version_1(cls.__name__, settings, arrays)

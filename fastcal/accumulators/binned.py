@@ -251,7 +251,13 @@ def mean_square(bins: Binned) -> Array:
 
 
 class BrierDecomposition(NamedTuple):
-    """brier = reliability - resolution + uncertainty + within_bin; refinement = uncertainty - resolution."""
+    """brier = reliability - resolution + uncertainty + within_bin; refinement = uncertainty - resolution.
+
+    >>> import fastcal as fc
+    >>> found = fc.brier_decomposition([0, 1], [0.25, 0.75], n_bins=2)
+    >>> found.reliability, found.resolution, found.uncertainty
+    (0.0625, 0.25, 0.25)
+    """
 
     brier: float
     reliability: float

@@ -12,6 +12,7 @@ import numpy as np
 from fastcal import kernels
 
 from ..arrays import Array
+from ..forks import linear_algebra
 from . import binned
 from .binned import Binned
 from .bins import Binning
@@ -49,7 +50,9 @@ class Blocks:
         times = np.bincount(drawn.ravel(), minlength=n_resamples * BLOCKS).reshape(n_resamples, BLOCKS).astype(float)
         held = [*self.bins.arrays().values(), self.counts, self.sums]
         # one product of all side by side takes as long as one of 15 columns
-        sums = iter(np.split(times @ np.hstack(held), np.cumsum([one.shape[1] for one in held[:-1]]), axis=1))
+        with linear_algebra():
+            product = times @ np.hstack(held)
+        sums = iter(np.split(product, np.cumsum([one.shape[1] for one in held[:-1]]), axis=1))
         return figures_of(self.bins.each(lambda _: next(sums)), next(sums), next(sums))
 
     def together(self) -> Binned:

@@ -11,6 +11,7 @@ import numpy as np
 from fastcal import kernels
 
 from ..arrays import Array, DataError
+from ..stretches import concatenated, elementwise, stretches
 from .base import Accumulator, Options, Part
 from .bins import check_bins
 from .rows import Rows
@@ -152,8 +153,9 @@ class CanonicalPart(Part):
         """See :meth:`Part.collect`: cells in the order of their keys."""
         n = int(state["n_cells"][0])
         order = _order(state["keys"][:n])
-        pairs = {f"{name}_pair": state[name][order].view(np.int64) for name in ("weight", "gaps")}
-        return {"keys": state["keys"][order], **pairs}
+        taken = {name: _rows_of(state[name], order) for name in ("keys", "weight", "gaps")}
+        pairs = {f"{name}_pair": taken[name].view(np.int64) for name in ("weight", "gaps")}
+        return {"keys": taken["keys"], **pairs}
 
     def merge(self, left: State, right: State) -> State:
         """See :meth:`Part.merge`: sums of equal keys are added."""
@@ -170,9 +172,11 @@ class CanonicalPart(Part):
         met = np.cumsum(is_first)[seconds] - 1  # a key stands there twice at most: once a side
         state: State = {"keys": keys[first]}
         for name in ("weight_pair", "gaps_pair"):
-            sums = np.concatenate([left[name], right[name]])
-            total = sums[order[first]]
-            total[met] = added_pairs(total[met].view(float), sums[order[seconds]].view(float)).view(np.int64)
+            sums = concatenated([left[name], right[name]])
+            total = _rows_of(sums, order[first])
+            for part in stretches(len(met), math.prod(sums.shape[1:])):
+                twice, added = met[part], sums[order[seconds[part]]]
+                total[twice] = added_pairs(total[twice].view(float), added.view(float)).view(np.int64)
             state[name] = total
         return state
 
@@ -222,6 +226,10 @@ class CanonicalAccumulator(Accumulator):
     def n_cells(self) -> int:
         """Cells that are occupied."""
         return int(self.figure("n_cells"))
+
+
+def _rows_of(values: Array, places: Array) -> Array:
+    return elementwise(values.__getitem__, places, width=math.prod(values.shape[1:]))
 
 
 def _order(keys: Array) -> Array:

@@ -32,6 +32,11 @@ class ClassReport:
     """Arrays (K,), one number a class, of (p_k, [y = k]): errors over bins, mean probability, share of the class.
 
     ``curve(k, edges)`` is the reliability curve of class k.
+
+    >>> import fastcal as fc
+    >>> report = fc.ClasswiseAccumulator().update([0, 1], [[0.75, 0.25], [0.25, 0.75]]).compute()
+    >>> report["classes"].frequency.tolist()
+    [0.5, 0.5]
     """
 
     ece: Array
@@ -62,6 +67,11 @@ class ClassReport:
         """The share of class k against p_k; ``edges`` are those of the report's ``reliability``.
 
         Raises ValueError where figures are NaN because rows were, and there is no curve.
+
+        >>> import fastcal as fc
+        >>> report = fc.ClasswiseAccumulator(n_bins=2).update([0, 1], [[0.75, 0.25], [0.25, 0.75]]).compute()
+        >>> report["classes"].curve(0, [0.0, 0.5, 1.0]).accuracy.tolist()
+        [0.0, 1.0]
         """
         if self.bins is None:
             raise ValueError("these figures are NaN and have no curves")

@@ -23,6 +23,11 @@ class ReliabilityCurve:
     the interval of the accuracy at ``level`` (Wilson 1927); ``band_low`` and ``band_high``, between which it would lie
     at that level were the model calibrated (binomial quantiles; Broecker and Smith 2007). With weights n is
     (sum w)^2 / sum w^2.
+
+    >>> import fastcal as fc
+    >>> curve = fc.reliability_curve([0, 1], [0.25, 0.75], n_bins=2)
+    >>> curve.count.tolist(), curve.accuracy.tolist()
+    ([1, 1], [0.0, 1.0])
     """
 
     edges: Array
@@ -76,6 +81,10 @@ class ReliabilityCurve:
 
         Accuracy with its interval and the gap to confidence in each bin, the consistency band, and a histogram of
         confidence with the rows of each bin.
+
+        >>> import fastcal as fc
+        >>> fc.reliability_curve([0, 1], [0.25, 0.75]).plot().get_ylabel()
+        'accuracy'
         """
         # by name: the figures' layer lies above this one
         return importlib.import_module("fastcal.report.diagram").draw(self, ax)

@@ -12,6 +12,11 @@ class EvaluationReport(Mapping[str, Any]):
     """Figures by name: ``report["ece"]``, ``report.reliability``, ``report.to_dict()``, ``report.to_json()``.
 
     ``descriptions`` says in a sentence what each figure is.
+
+    >>> import fastcal as fc
+    >>> report = fc.ScoreAccumulator().update([0, 1], [0.25, 0.75]).compute()
+    >>> report["brier"], len(report) == len(report.to_dict())
+    (0.0625, True)
     """
 
     def __init__(self, figures: Mapping[str, Any], descriptions: Mapping[str, str]) -> None:
@@ -35,15 +40,34 @@ class EvaluationReport(Mapping[str, Any]):
         return self._figures["reliability"]
 
     def plot(self, ax: Any = None) -> Any:
-        """The reliability diagram, see :meth:`ReliabilityCurve.plot`; returns the Axes."""
+        """The reliability diagram, see :meth:`ReliabilityCurve.plot`; returns the Axes.
+
+        >>> import fastcal as fc
+        >>> fc.Evaluation().update([0, 1], [0.25, 0.75]).compute().plot().get_ylabel()
+        'accuracy'
+        """
         return self.reliability.plot(ax)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain Python: numbers, and lists for arrays."""
+        """Plain Python: numbers, and lists for arrays.
+
+        >>> import fastcal as fc
+        >>> fc.ScoreAccumulator().update([0, 1], [0.25, 0.75]).compute().to_dict()["brier"]
+        0.0625
+        """
         return {name: value.to_dict() if hasattr(value, "to_dict") else value for name, value in self._figures.items()}
 
     def to_json(self, *, indent: int | None = 2) -> str:
-        """Strict JSON: NaN is null, infinity the string "Infinity"."""
+        """Strict JSON: NaN is null, infinity the string "Infinity".
+
+        >>> import fastcal as fc
+        >>> print(fc.EvaluationReport({"n": 2, "nll": float("inf"), "ece": float("nan")}, {}).to_json())
+        {
+          "n": 2,
+          "nll": "Infinity",
+          "ece": null
+        }
+        """
         return json.dumps(strict(self.to_dict()), indent=indent, allow_nan=False)
 
     def __repr__(self) -> str:

@@ -34,6 +34,11 @@ class GroupReport:
 
     ``report["groups"]["ece"][g]`` is the ECE of ``report["groups"].labels[g]``; :meth:`worst` ranks slices, and
     ``curve(g, edges)`` is the reliability curve of one.
+
+    >>> import fastcal as fc
+    >>> seen = fc.Evaluation(groups=True).update([0, 1], [0.25, 0.75], groups=["a", "b"])
+    >>> seen.compute()["groups"]["accuracy"].tolist()
+    [1.0, 1.0]
     """
 
     labels: list[Any]
@@ -51,6 +56,11 @@ class GroupReport:
         """Accuracy against confidence in slice g; ``edges`` are those of the report's ``reliability``.
 
         Raises ValueError where figures are NaN because rows were, and there is no curve.
+
+        >>> import fastcal as fc
+        >>> seen = fc.Evaluation(groups=True, n_bins=2).update([0, 1, 1], [0.2, 0.7, 0.6], groups=["a", "b", "b"])
+        >>> seen.compute()["groups"].curve(1, [0.0, 0.5, 1.0]).count.tolist()
+        [0, 2]
         """
         if self.bins is None:
             raise ValueError("these figures are NaN and have no curves")
@@ -76,6 +86,11 @@ class GroupReport:
         Of "error" (1 - accuracy) Wilson's bound, of "nll" and "brier" Student's; of "rmsce" the root of
         that of the squared error without bias (negative where it is), so that a slice of few rows does not stand out by
         noise.
+
+        >>> import fastcal as fc
+        >>> seen = fc.Evaluation(groups=True).update([0, 0, 1], [0.9, 0.8, 0.9], groups=["a", "a", "b"])
+        >>> seen.compute()["groups"].lower_bound("error").round(2).tolist()
+        [0.43, 0.0]
         """
         if name not in self.lower:
             raise ValueError(f"name is {name!r}; expected one of {', '.join(self.lower)}")
@@ -102,6 +117,11 @@ class GroupReport:
 
         The bounds hold for all slices at once at this level (Bonferroni): of thousands of small ones, some look bad by
         chance at any level of their own.
+
+        >>> import fastcal as fc
+        >>> seen = fc.Evaluation(groups=True).update([0, 0, 1], [0.9, 0.8, 0.9], groups=["a", "a", "b"])
+        >>> seen.compute()["groups"].worst("error", 1)[0]["label"]
+        'a'
         """
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
             raise ValueError(f"n is {n!r}; expected an integer from 0 up")

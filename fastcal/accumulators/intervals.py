@@ -96,6 +96,11 @@ class Intervals:
     ``accuracy`` is Wilson's, ``nll`` and ``brier`` are normal, ``squared_ce_debiased`` is what a normal test does not
     reject. ``ece`` is normal where every bin's gap exceeds 3 standard errors, ``ece_applies``; else ECE is mostly
     noise, and it is None: ``ece_band`` says where the ECE of a calibrated model with these confidences would lie.
+
+    >>> import fastcal as fc
+    >>> report = fc.Evaluation().update([0, 1, 1, 0], [0.2, 0.7, 0.4, 0.1]).compute()
+    >>> report["intervals"].accuracy
+    (0.300641842582402, 0.9544127391902995)
     """
 
     level: float

@@ -15,6 +15,7 @@ from ..ordered.calibration import OrderedPredictions
 from ..ordered.cells import LARGEST_KEY, MAX_LEVEL, Cells
 from ..ordered.columns import scored_rows
 from ..ordered.groups import Groups, groups
+from ..stretches import concatenated, elementwise
 from .base import Accumulator, Options, Part
 from .bins import DEFAULT_BINS, check_bins
 from .evaluation_report import EvaluationReport
@@ -185,7 +186,7 @@ class OrderPart(Part):
         state["waiting"], state["n_waiting"] = [], 0
         if not n:
             return
-        p, outcome, *weights = (np.concatenate(columns) for columns in zip(*waiting, strict=True))
+        p, outcome, *weights = (concatenated(columns) for columns in zip(*waiting, strict=True))
         del waiting
         np.clip(p, 0, 1, out=p)
         rows = scored_rows(p, outcome, weights[0] if weights else None, labels_only=True, n_threads=n_threads)
@@ -241,10 +242,13 @@ def _packed(cells: Cells, n: int) -> State:
     state = {"size": np.array([n, cells.level], np.int64), "keys": cells.keys}
     if cells.sums.shape[1] == 2:
         return {**state, "sums": cells.sums}
-    parts = cells.sums.reshape(-1, 2, 2)
+    return {**state, "sums_pair": elementwise(_rounded, cells.sums.reshape(-1, 2, 2)).view(np.int64)}
+
+
+def _rounded(parts: Array) -> Array:
+    """Sums in two parts, of which the high one is the sum rounded."""
     high = parts.sum(axis=-1)
-    rounded = np.stack([high, parts[..., 1] - (high - parts[..., 0])], axis=-1)
-    return {**state, "sums_pair": rounded.view(np.int64)}
+    return np.stack([high, parts[..., 1] - (high - parts[..., 0])], axis=-1)
 
 
 def cells_of(state: State) -> Cells:
@@ -278,6 +282,12 @@ class OrderAccumulator(Accumulator):
         ``batches`` of (y_true, y_prob) or (y_true, y_prob, sample_weight). Kept are the distinct confidences of the few
         cells in which a quantile lies; a state that is exact already does not look at them. Raises ValueError for rows
         that are not those of the first look.
+
+        >>> import fastcal as fc
+        >>> batches = [([0, 1], [0.25, 0.5]), ([1, 0], [0.75, 1.0])]
+        >>> seen = sum(fc.OrderAccumulator(n_bins=2).update(*batch) for batch in batches)
+        >>> seen.refined(batches)["adaptive_ece"]
+        0.25
         """
         from .equal_mass import refined  # which is made of this
 

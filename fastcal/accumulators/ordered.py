@@ -38,6 +38,13 @@ def check_cells(n_cells: int | None) -> int | None:
     return int(n_cells)
 
 
+def _is_empty(values: Any) -> bool:
+    """Whether there is no row; of what has no shape NumPy would make an array to tell."""
+    if not hasattr(values, "shape") and hasattr(values, "__len__") and len(values):
+        return False
+    return bool(np.shape(values) == (0,))
+
+
 class CellAccumulator(Mergeable):
     """Cells of scores with two sums each: update, merge, compute.
 
@@ -73,8 +80,12 @@ class CellAccumulator(Mergeable):
         (``dtype="bfloat16"``: its bits as uint16), ``sample_weight`` (N,), each 0 or from 1e-100 to 1e100, and all may
         be 0. Raises DataError, a ValueError, naming the argument, the row and the value;
         the state is then as it was before.
+
+        >>> import fastcal as fc
+        >>> fc.RankingAccumulator().update([0, 1], [0.2, 0.7]).update([1], [0.1]).compute()["auroc"]
+        0.5
         """
-        if np.shape(score) == (0,) and np.shape(y_true) == (0,):
+        if _is_empty(score) and _is_empty(y_true):
             return self
         rows = scored_rows(
             score,
@@ -101,7 +112,13 @@ class CellAccumulator(Mergeable):
         self._state, self._n = state, self._n + n
 
     def merge(self, other: Self) -> Self:
-        """Add what ``other`` has seen; returns self. Raises ValueError where their settings differ."""
+        """Add what ``other`` has seen; returns self. Raises ValueError where their settings differ.
+
+        >>> import fastcal as fc
+        >>> one, two = fc.RankingAccumulator().update([0], [0.2]), fc.RankingAccumulator().update([1], [0.7])
+        >>> one.merge(two).compute()["auroc"]
+        1.0
+        """
         self._check_same(other)
         with self._changing():
             self._add(other._state, other._n, other._square, other._bounds)
@@ -206,7 +223,12 @@ class RankingAccumulator(CellAccumulator):
         return Ranking(self._state.groups())
 
     def compute(self) -> EvaluationReport:
-        """All figures; NaN where a label is missing."""
+        """All figures; NaN where a label is missing.
+
+        >>> import fastcal as fc
+        >>> fc.RankingAccumulator().update([0, 1, 1], [0.2, 0.7, 0.1]).compute()["average_precision"]
+        0.8333333333333333
+        """
         if self._state.keys.size == 0:
             figures = dict.fromkeys(("auroc", "auroc_bound", "average_precision", "fpr_at_95_tpr"), math.nan)
         else:
@@ -251,7 +273,12 @@ class IsotonicAccumulator(CellAccumulator):
         super().__init__(settings={"increasing": bool(increasing)}, n_cells=n_cells, n_threads=n_threads)
 
     def compute(self) -> IsotonicFit:
-        """The fit of what was seen; raises ValueError before any row."""
+        """The fit of what was seen; raises ValueError before any row.
+
+        >>> import fastcal as fc
+        >>> fc.IsotonicAccumulator().update([0, 1, 0], [0.1, 0.2, 0.3]).compute().predict([0.1, 0.3]).tolist()
+        [0.0, 0.5]
+        """
         if not self._state.keys.size:
             raise ValueError("no rows (of a weight above 0) to fit")
         fit = blocks_of(self._state.groups(), falling=not self._settings["increasing"])
@@ -267,6 +294,12 @@ class IsotonicAccumulator(CellAccumulator):
 
         Rows are kept for the cells only in which a step of the exact fit may lie. Raises ValueError for rows that are
         not those of the first look. A state that is exact already does not look at them.
+
+        >>> import fastcal as fc
+        >>> batches = [([0, 1], [0.1, 0.2]), ([0], [0.3])]
+        >>> seen = fc.IsotonicAccumulator().update(*batches[0]).update(*batches[1])
+        >>> seen.refined(batches).predict([0.1, 0.3]).tolist()
+        [0.0, 0.5]
         """
         if self._state.level == 0:
             return self.compute()
@@ -282,6 +315,13 @@ class IsotonicRefinement:
     ``update`` and ``merge`` as accumulators do, pickles too; ``compute`` gives the exact fit. It holds the distinct
     scores of the cells where a step of the fit may lie, all other cells as they are, and what it takes to notice that
     the rows are not those of the first look.
+
+    >>> import fastcal as fc
+    >>> batches = [([0, 1], [0.1, 0.2]), ([0], [0.3])]
+    >>> seen = fc.IsotonicAccumulator().update(*batches[0]).update(*batches[1])
+    >>> second = fc.IsotonicRefinement(seen).update(*batches[0]).update(*batches[1])
+    >>> second.compute().predict([0.1, 0.3]).tolist()
+    [0.0, 0.5]
     """
 
     def __init__(self, first: IsotonicAccumulator) -> None:

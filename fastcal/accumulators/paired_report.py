@@ -63,6 +63,11 @@ class Comparison:
     that is not biased by noise, so that its difference means something near calibration, too. ``only_a_correct`` and
     ``only_b_correct`` count the rows that one model alone predicts right. Intervals are each at ``level``, not adjusted
     for there being several.
+
+    >>> import fastcal as fc
+    >>> found = fc.compare([0, 1, 1], [0.2, 0.7, 0.6], [0.3, 0.6, 0.6])
+    >>> round(found["brier"].difference, 3)
+    -0.04
     """
 
     differences: tuple[Difference, ...]

@@ -17,6 +17,7 @@ from ..ordered.cells import Cells
 from ..ordered.columns import Names, ScoredRows, scored_rows
 from ..ordered.groups import groups
 from ..ordered.selective import SelectiveRanking, read_only
+from ..stretches import elementwise
 from .base import NAN_POLICIES
 from .evaluation_report import EvaluationReport
 from .order import ONE, Dense
@@ -34,6 +35,11 @@ class RiskCoverageCurve:
 
     Of the rows at or above ``threshold``: ``coverage``, their share of all rows; ``risk``, the share of errors among
     them; ``generalized_risk``, errors among them as a share of all rows, coverage times risk (Traub et al. 2024).
+
+    >>> import fastcal as fc
+    >>> curve = fc.risk_coverage_curve([0, 1, 1], [0.1, 0.9, 0.4])
+    >>> curve.coverage.round(2).tolist(), curve.risk.round(2).tolist()
+    ([0.67, 1.0], [0.0, 0.33])
     """
 
     coverage: Array
@@ -45,7 +51,8 @@ class RiskCoverageCurve:
     def of(cls, ranking: SelectiveRanking | None) -> RiskCoverageCurve:
         """Of groups of equal confidence; None of no rows."""
         threshold, kept, wrong, total = ranking.steps() if ranking else (*(np.empty(0),) * 3, 1)
-        return cls(kept / total, wrong / kept, wrong / total, np.array(threshold))
+        of_all = [elementwise(lambda one: one / total, some) for some in (kept, wrong)]
+        return cls(of_all[0], elementwise(np.divide, wrong, kept), of_all[1], elementwise(np.array, threshold))
 
     def undefined(self) -> RiskCoverageCurve:
         """The same thresholds with NaN for the risks."""
@@ -60,6 +67,10 @@ class RiskCoverageCurve:
         """Draw risk against coverage, on new axes or on ``ax``; returns the Axes. Needs matplotlib.
 
         Beside it stand the perfect ranking of the same errors and the risk of keeping rows at random.
+
+        >>> import fastcal as fc
+        >>> fc.risk_coverage_curve([0, 1, 1], [0.1, 0.9, 0.4]).plot().get_xlabel()
+        'coverage'
         """
         # by name: the figures' layer lies above this one
         return importlib.import_module("fastcal.report.risk_coverage").draw(self, ax)
@@ -289,7 +300,12 @@ class SelectiveAccumulator(CellAccumulator):
         return SelectiveRanking(self._state.groups(), self._n_ranked) if self._n_ranked else None
 
     def curve(self) -> RiskCoverageCurve:
-        """Risk against coverage, at the lowest confidence of each cell; the arrays are empty before any row."""
+        """Risk against coverage, at the lowest confidence of each cell; the arrays are empty before any row.
+
+        >>> import fastcal as fc
+        >>> fc.SelectiveAccumulator().update([0, 1, 1], [0.1, 0.9, 0.4]).curve().risk.round(2).tolist()
+        [0.0, 0.33]
+        """
         curve = RiskCoverageCurve.of(self.ranking())
         return curve.undefined() if self._undefined else curve
 
@@ -298,7 +314,12 @@ class SelectiveAccumulator(CellAccumulator):
         return self._n_nan > 0 and self._settings["nan_policy"] == "propagate"
 
     def compute(self) -> EvaluationReport:
-        """All figures; NaN before any row."""
+        """All figures; NaN before any row.
+
+        >>> import fastcal as fc
+        >>> fc.SelectiveAccumulator().update([0, 1, 1], [0.1, 0.9, 0.4]).compute()["aurc"]
+        0.1111111111111111
+        """
         ranking = self.ranking()
         figures = dict.fromkeys(DESCRIPTIONS, math.nan)
         if ranking is not None and not self._undefined:

@@ -17,7 +17,12 @@ figure = Figures()
 
 
 class SpiegelhalterTest(NamedTuple):
-    """z is standard normal if the predictions are calibrated; ``p_value`` is two-sided."""
+    """z is standard normal if the predictions are calibrated; ``p_value`` is two-sided.
+
+    >>> import fastcal as fc
+    >>> fc.spiegelhalter_test([0, 1], [0.25, 0.75]).statistic
+    -0.8164965809277261
+    """
 
     statistic: float
     p_value: float

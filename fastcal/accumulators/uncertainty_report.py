@@ -11,6 +11,7 @@ import numpy as np
 from fastcal import kernels
 
 from ..arrays import Array
+from ..forks import linear_algebra
 from ..ordered.groups import Groups
 from ..ordered.ranking import Ranking
 from .evaluation_report import EvaluationReport
@@ -177,7 +178,9 @@ _IN_AND_OUT = (SPLITS["in"], SPLITS["out"])
 def _tied(sums: Array, mixed: Array) -> float:
     """Half the share of pairs within cells that hold different values."""
     accepted, others = (sums[:, column].astype(float) for column in range(2))
-    return float(np.dot(accepted[mixed], others[mixed]) / 2 / accepted.sum() / others.sum())
+    with linear_algebra():
+        tied = np.dot(accepted[mixed], others[mixed])
+    return float(tied / 2 / accepted.sum() / others.sum())
 
 
 def _within_cell(sums: Array, mixed: Array) -> float:

@@ -29,7 +29,16 @@ Applier = Callable[[Array, Array], None]
 
 
 class FitWarning(UserWarning):
-    """A fit that ended on a bound, or without having converged; the message says which."""
+    """A fit that ended on a bound, or without having converged; the message says which.
+
+    >>> import fastcal as fc
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True) as told:
+    ...     warnings.simplefilter("always")
+    ...     scaled = fc.TemperatureScaling().fit([[1.0, 0.0], [0.0, 1.0]], [0, 1])
+    >>> told[0].category is fc.FitWarning, scaled.converged_
+    (True, True)
+    """
 
 
 class Calibrator(Parameters, ABC):
@@ -98,6 +107,10 @@ class Calibrator(Parameters, ABC):
 
         Raises DataError, a ValueError, naming the argument, the place and the value of what is no score, label or
         weight. Whatever was fitted before stays in case of an error.
+
+        >>> import fastcal as fc
+        >>> fc.HistogramBinning(n_bins=2).fit([0.2, 0.3, 0.8], [0, 1, 1]).values_.tolist()
+        [0.5, 1.0]
         """
         form, classes = self._prepared()
         given, held = held_out_rows.set_aside(table(_dense(scores), y_true, sample_weight, classes), held_out, classes)
@@ -110,6 +123,10 @@ class Calibrator(Parameters, ABC):
         returns an iterator. A generator will do for methods that look at rows once. The fit has the same bits as that
         of all rows in one array, whatever the sizes of batches. ``held_out``: (scores, y) or (scores, y, weights) of
         other rows, for ``figures_``.
+
+        >>> import fastcal as fc
+        >>> fc.HistogramBinning(n_bins=2).fit_batches([([0.2, 0.3], [0, 1]), ([0.8], [1])]).values_.tolist()
+        [0.5, 1.0]
         """
         form, classes = self._prepared()
         rows = BatchRows(batches, form, classes)
@@ -173,6 +190,10 @@ class Calibrator(Parameters, ABC):
 
         float64 of float64 and of integers, float32 of float32 and of half floats; ``out`` takes them. Raises DataError
         for scores that are no logits or probabilities, naming the place; ``out`` may then have been written to.
+
+        >>> import fastcal as fc
+        >>> fc.HistogramBinning(n_bins=2).fit([0.2, 0.3, 0.8], [0, 1, 1]).predict_proba([0.1, 0.9]).tolist()
+        [0.5, 1.0]
         """
         column, shape = self._column(scores)
         if out is None:
@@ -189,7 +210,12 @@ class Calibrator(Parameters, ABC):
         return out
 
     def predict(self, scores: Any) -> Array:
-        """The label of the largest calibrated probability, before rounding to the scores' type; of equals the first."""
+        """The label of the largest calibrated probability, before rounding to the scores' type; of equals the first.
+
+        >>> import fastcal as fc
+        >>> fc.HistogramBinning(n_bins=2).fit([0.2, 0.3, 0.8], [0, 1, 1]).predict([0.1, 0.9]).tolist()
+        [0, 1]
+        """
         column, shape = self._column(scores)
         n, n_columns = column.values.shape
         decided = np.empty(n, np.int64)
@@ -243,7 +269,15 @@ class Calibrator(Parameters, ABC):
     # --- files ------------------------------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
-        """Write what was fitted to a file, as a whole or not at all; :func:`fastcal.load_calibrator` reads it."""
+        """Write what was fitted to a file, as a whole or not at all; :func:`fastcal.load_calibrator` reads it.
+
+        >>> import fastcal as fc
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     fc.HistogramBinning(n_bins=2).fit([0.2, 0.8], [0, 1]).save(f"{folder}/bins.json")
+        ...     fc.load_calibrator(f"{folder}/bins.json").values_.tolist()
+        [0.0, 1.0]
+        """
         from .files import write
 
         self._check_is_fitted()
@@ -254,7 +288,12 @@ class Calibrator(Parameters, ABC):
     _estimator_type = "classifier"
 
     def score(self, scores: Any, y_true: Any, sample_weight: Any = None) -> float:
-        """The accuracy of :meth:`predict`; y_true holds labels of ``classes_``."""
+        """The accuracy of :meth:`predict`; y_true holds labels of ``classes_``.
+
+        >>> import fastcal as fc
+        >>> fc.HistogramBinning(n_bins=2).fit([0.2, 0.8], [0, 1]).score([0.1, 0.9, 0.8], [0, 1, 0])
+        0.6666666666666666
+        """
         decided = self.predict(scores).reshape(-1)
         given = table(scores, y_true, sample_weight, self.classes_)
         held_out_rows.check_values(given, self._form())

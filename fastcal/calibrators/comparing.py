@@ -33,6 +33,12 @@ class CalibratorComparison:
 
     ``results`` is in that order, methods that failed at its end; ``best`` is the first one's name, which may be "none",
     the scores as they are. ``print`` shows a table, :meth:`plot` draws the intervals.
+
+    >>> import fastcal as fc
+    >>> logits, y = [[2.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 3.0]] * 5, [0, 1, 1, 1] * 5
+    >>> found = fc.cross_validate_calibrators(logits, y, input="logits", methods=["temperature"], cv=2)
+    >>> found.best
+    'none'
     """
 
     results: tuple[CalibratorResult, ...]
@@ -63,7 +69,14 @@ class CalibratorComparison:
         return {**numbers, "results": [result.to_dict() for result in self.results]}
 
     def plot(self, names: Sequence[str] = ("nll", "ece"), axes: Any = None) -> Any:
-        """Draw figures with their intervals, a panel each; returns the list of Axes. Needs matplotlib."""
+        """Draw figures with their intervals, a panel each; returns the list of Axes. Needs matplotlib.
+
+        >>> import fastcal as fc
+        >>> logits, y = [[2.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 3.0]] * 5, [0, 1, 1, 1] * 5
+        >>> found = fc.cross_validate_calibrators(logits, y, input="logits", methods=["temperature"], cv=2)
+        >>> len(found.plot(["nll"]))
+        1
+        """
         # by name: the figures' layer lies above this one
         return importlib.import_module("fastcal.report.calibrators").draw(self, names, axes)
 

@@ -15,6 +15,7 @@ from fastcal import kernels as typed_kernels
 
 from .. import engine
 from ..arrays import Array
+from ..forks import linear_algebra
 from .likelihood import MOST_BLOCKS, Likelihood, padded, scratch
 
 kernels: Any = typed_kernels  # unpacked arguments cannot be counted
@@ -129,16 +130,18 @@ def by_factors(part: Likelihood, parameters: Array) -> Divide:
     b = mirrored(between.reshape(-1, narrow)[: k + 1, : k + 1]) / max(float(sums[k]), 1e-300)
     scale = np.sqrt(np.diag(b))
     inverse = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > 0)
-    a_values, a_vectors = np.linalg.eigh(a)
-    b_values, b_vectors = np.linalg.eigh(b * inverse * inverse[:, None])
-    cost = (part.penalties.mean(axis=0) * inverse**2) @ b_vectors**2
+    with linear_algebra():
+        a_values, a_vectors = np.linalg.eigh(a)
+        b_values, b_vectors = np.linalg.eigh(b * inverse * inverse[:, None])
+        cost = (part.penalties.mean(axis=0) * inverse**2) @ b_vectors**2
     level = (a_values[:, None] <= LEVEL * a_values.max()) | (b_values <= LEVEL * b_values.max())
     divisor = np.where(level, 0.0, a_values[:, None] * b_values) + cost
     factor = np.divide(1.0, divisor, out=np.zeros_like(divisor), where=divisor > 0)
 
     def divide(gradient: Array) -> Array:
-        turned = a_vectors.T @ (gradient.reshape(k, k + 1) * inverse) @ b_vectors
-        whole: Array = (a_vectors @ (factor * turned) @ b_vectors.T) * inverse * part.free
+        with linear_algebra():
+            turned = a_vectors.T @ (gradient.reshape(k, k + 1) * inverse) @ b_vectors
+            whole: Array = (a_vectors @ (factor * turned) @ b_vectors.T) * inverse * part.free
         return whole.ravel()
 
     return divide

@@ -11,11 +11,21 @@ class Parameters:
     """An estimator whose constructor stores each of its parameters under its own name."""
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """What the estimator was made with."""
+        """What the estimator was made with.
+
+        >>> import fastcal as fc
+        >>> fc.HistogramBinning(n_bins=2).get_params()["n_bins"]
+        2
+        """
         return {name: getattr(self, name) for name in self._parameters()}
 
     def set_params(self, **parameters: Any) -> Self:
-        """Change what the estimator was made with; returns self."""
+        """Change what the estimator was made with; returns self.
+
+        >>> import fastcal as fc
+        >>> fc.HistogramBinning(n_bins=2).set_params(n_bins=3).n_bins
+        3
+        """
         for name, value in parameters.items():
             if name not in self._parameters():
                 known = ", ".join(self._parameters())

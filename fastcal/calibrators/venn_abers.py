@@ -127,6 +127,11 @@ class VennAbers(OneAgainstRest):
         """p0 and p1, float64, of the scores' shape: of (N,) P(y = 1), of rows each class against the rest.
 
         Raises as :meth:`predict_proba`.
+
+        >>> import fastcal as fc
+        >>> low, high = fc.VennAbers().fit([0.2, 0.4, 0.6, 0.8], [0, 1, 0, 1]).predict_interval([0.5])
+        >>> low.tolist(), high.tolist()
+        ([0.3333333333333333], [0.6666666666666666])
         """
         column, shape = self._column(scores)
         p0, p1 = np.empty(column.values.shape), np.empty(column.values.shape)

@@ -17,7 +17,12 @@ from .workers import Apart, Whole, new_columns, raise_first, rows_per_chunk
 
 @dataclass(frozen=True)
 class EnsembleUncertainty:
-    """Arrays (N,), see :func:`fastcal.ensemble_uncertainty`; ``prediction`` is int64, the others are floats."""
+    """Arrays (N,), see :func:`fastcal.ensemble_uncertainty`; ``prediction`` is int64, the others are floats.
+
+    >>> import fastcal as fc
+    >>> fc.ensemble_uncertainty([[[1.0, 0.0]], [[0.0, 1.0]]]).mutual_information.round(4).tolist()
+    [0.6931]
+    """
 
     prediction: Array
     max_probability: Array

@@ -10,6 +10,7 @@ from fastcal import kernels
 
 from .. import engine
 from ..arrays import Array, DataError, array_or_bits
+from ..forks import linear_algebra
 from ..rowwise import Box, RowScores, row_scores, run
 
 # Products of so few terms BLAS leaves to the calling thread (OpenBLAS 0.3; so threads of ours take a block each), but
@@ -221,8 +222,9 @@ class _Cosines(_Norms):
         whole = len(rows) - len(rows) % self.block
         cosines = np.empty((len(rows), self.units.shape[1]), self.units.dtype)
         blocks = rows[:whole].reshape(-1, self.block, rows.shape[1])
-        np.matmul(blocks, self.units, out=cosines[:whole].reshape(-1, self.block, self.units.shape[1]))
-        np.matmul(rows[whole:], self.units, out=cosines[whole:])
+        with linear_algebra():
+            np.matmul(blocks, self.units, out=cosines[:whole].reshape(-1, self.block, self.units.shape[1]))
+            np.matmul(rows[whole:], self.units, out=cosines[whole:])
         found = self.found[box[0]]
         np.divide(cosines.max(axis=1), norms, out=found, casting="same_kind")
         np.clip(found, -1.0, 1.0, out=found)

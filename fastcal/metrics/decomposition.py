@@ -13,13 +13,19 @@ from ..accumulators.intervals import check_level
 from ..arrays import Array, DataError, array_of
 from ..ordered.columns import Names, scored_rows
 from ..ordered.groups import Groups, blocks, blocks_of, groups
+from ..stretches import elementwise
 from .scoring import brier_score, nll
 
 NAMES = Names("y_prob", "y_true", "sample_weight")
 
 
 class ScoreDecomposition(NamedTuple):
-    """A mean score and its parts: score = miscalibration - discrimination + uncertainty."""
+    """A mean score and its parts: score = miscalibration - discrimination + uncertainty.
+
+    >>> import fastcal as fc
+    >>> fc.score_decomposition([0, 1], [0.25, 0.75]).score
+    0.0625
+    """
 
     score: float
     miscalibration: float
@@ -75,6 +81,10 @@ class CorpCurve:
     ``first``, ``last``, ``event_rate`` and ``weight`` (B,): the first and last prediction of each block, its rate and
     the weight of its rows. ``x`` (m,), the ends of blocks in order; ``fitted`` (m,), the rates there; ``lower`` and
     ``upper`` (m,), the band there, None without one.
+
+    >>> import fastcal as fc
+    >>> fc.corp_curve([0, 1, 0], [0.1, 0.2, 0.3]).event_rate.tolist()
+    [0.0, 0.5]
     """
 
     first: Array
@@ -151,12 +161,16 @@ def _resampled(
 
     def draw(start: int, stop: int) -> None:
         for number in range(start, stop):
-            hits = generators[number].binomial(count, rate)
-            fit = blocks_of(Groups(found.score, np.stack([count - hits, hits], axis=1)))
+            hits = elementwise(generators[number].binomial, count, rate)  # one after the other, however they are cut
+            fit = blocks_of(Groups(found.score, elementwise(_both, count, hits)))
             fits[number] = fit.value[np.searchsorted(fit.first, found.score[at], side="right") - 1]
 
     engine.run(n_resamples, 64 * len(count), 1, lambda: draw, n_threads)
     return fits
+
+
+def _both(count: Array, hits: Array) -> Array:
+    return np.stack([count - hits, hits], axis=1)
 
 
 def _check_one_a_row(y_prob: Any) -> None:

@@ -8,12 +8,17 @@ from typing import Any, Literal
 from ..arrays import Array
 from ..ensembles.disagreement import disagreement
 from ..ensembles.measures import EnsembleUncertainty, measured
-from .softmax import softmax_summary
+from .softmax import Bits, softmax_summary
 
 
 @dataclass(frozen=True)
 class SoftmaxUncertainty:
-    """Arrays (...,), see :func:`softmax_uncertainty`: higher is more uncertain."""
+    """Arrays (...,), see :func:`softmax_uncertainty`: higher is more uncertain.
+
+    >>> import fastcal as fc
+    >>> fc.softmax_uncertainty([[0.0, 0.0]]).max.tolist()
+    [-0.5]
+    """
 
     max: Array
     entropy: Array
@@ -100,7 +105,7 @@ def ensemble_disagreement(
 
 
 def softmax_uncertainty(
-    logits: Any, *, temperature: float = 1.0, dtype: str | None = None, n_threads: int | None = None
+    logits: Any, *, temperature: float = 1.0, dtype: Bits = None, n_threads: int | None = None
 ) -> SoftmaxUncertainty:
     """Four measures of a single model's uncertainty from its logits (..., K), each (...): higher is more uncertain.
 

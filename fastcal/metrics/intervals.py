@@ -42,7 +42,13 @@ METHODS = ("bootstrap", "normal")
 
 
 class ConfidenceInterval(NamedTuple):
-    """The estimate and its interval; ``method`` says how: "bootstrap", "rows" or "normal"."""
+    """The estimate and its interval; ``method`` says how: "bootstrap", "rows" or "normal".
+
+    >>> import fastcal as fc
+    >>> found = fc.confidence_interval("accuracy", [0, 1, 1, 0], [0.2, 0.7, 0.4, 0.1], random_state=0)
+    >>> found.estimate, found.low <= found.high
+    (0.75, True)
+    """
 
     estimate: float
     low: float

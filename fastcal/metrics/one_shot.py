@@ -7,6 +7,20 @@ from typing import Any, Literal, TypedDict
 from ..accumulators.base import Accumulator
 from ..arrays import DataError, NanPolicy
 
+Target = Literal["auto", "positive", "top-label", "class-wise", "canonical"]
+ConventionName = Literal[
+    "guo",
+    "sklearn",
+    "verified",
+    "torchmetrics",
+    "netcal",
+    "robustness-metrics",
+    "tfp",
+    "mapie",
+    "relplot",
+    "calibre",
+]
+
 
 class Options(TypedDict, total=False):
     """Options of every one-shot metric; see :class:`fastcal.Evaluation`."""
@@ -22,9 +36,9 @@ class BinOptions(Options, total=False):
 
     n_bins: int | None
     binning: Any
-    target: str
+    target: Target
     closed: Literal["right", "left"] | None
-    convention: str | None
+    convention: ConventionName | None
     threshold: float
 
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import memory
 from ..arrays import Array, DataError
 from ..ordered.columns import Names, scored_rows
 from ..ordered.groups import groups
 from ..ordered.ranking import Ranking
+from ..stretches import chosen, elementwise, stretches
 
 NAMES = Names("score", "y_true", "sample_weight")
 
 
 class RocCurve(NamedTuple):
-    """False and true positive rates at or above each threshold, from infinity down."""
+    """False and true positive rates at or above each threshold, from infinity down.
+
+    >>> import fastcal as fc
+    >>> fc.roc_curve([0, 1], [0.2, 0.7]).tpr.tolist()
+    [0.0, 1.0, 1.0]
+    """
 
     fpr: Array
     tpr: Array
@@ -23,7 +31,12 @@ class RocCurve(NamedTuple):
 
 
 class PrecisionRecallCurve(NamedTuple):
-    """Precision and recall at or above each threshold, from the lowest up; the last pair, (1, 0), has no threshold."""
+    """Precision and recall at or above each threshold, from the lowest up; the last pair, (1, 0), has no threshold.
+
+    >>> import fastcal as fc
+    >>> fc.precision_recall_curve([0, 1], [0.2, 0.7]).recall.tolist()
+    [1.0, 1.0, 0.0]
+    """
 
     precision: Array
     recall: Array
@@ -89,11 +102,15 @@ def roc_curve(
     ranking, dtype = _ranking(y_true, score, sample_weight, n_threads)
     thresholds, missed, hits = ranking.steps()
     if drop_intermediate and len(thresholds) > 2:
-        bends = np.append(True, np.append((np.diff(missed, 2) != 0) | (np.diff(hits, 2) != 0), True))
-        thresholds, missed, hits = thresholds[bends], missed[bends], hits[bends]
-    thresholds = thresholds.astype(dtype)
+        bends = np.ones(len(thresholds), bool)
+        for part in stretches(len(thresholds) - 2):
+            around = slice(part.start, part.stop + 2)
+            bends[1:-1][part] = (np.diff(missed[around], 2) != 0) | (np.diff(hits[around], 2) != 0)
+        thresholds, missed, hits = (chosen(one, bends) for one in (thresholds, missed, hits))
     return RocCurve(
-        np.append(0.0, missed / missed[-1]), np.append(0.0, hits / hits[-1]), np.append(dtype.type(np.inf), thresholds)
+        _after(0.0, lambda of: of / missed[-1], missed),
+        _after(0.0, lambda of: of / hits[-1], hits),
+        _after(dtype.type(np.inf), lambda one: one.astype(dtype), thresholds),
     )
 
 
@@ -119,12 +136,28 @@ def precision_recall_curve(
     if drop_intermediate and len(thresholds) > 2:
         step = np.diff(hits) != 0
         bends = np.append(True, np.append(step[:-1] | step[1:], True))
-        thresholds, missed, hits = thresholds[bends], missed[bends], hits[bends]
+        thresholds, missed, hits = (chosen(one, bends) for one in (thresholds, missed, hits))
     return PrecisionRecallCurve(
-        np.append((hits / (hits + missed))[::-1], 1.0),
-        np.append((hits / hits[-1])[::-1], 0.0),
-        thresholds[::-1].astype(dtype),
+        _turned(1.0, lambda of, other: of / (of + other), hits, missed),
+        _turned(0.0, lambda of: of / hits[-1], hits),
+        elementwise(lambda one: one.astype(dtype), thresholds[::-1]),
     )
+
+
+def _after(first: Any, function: Callable[..., Array], *values: Array) -> Array:
+    """A number, and what a function makes of others."""
+    found = memory.empty((len(values[0]) + 1,), np.asarray(first).dtype)
+    found[0] = first
+    elementwise(function, *values, out=found[1:])
+    return found
+
+
+def _turned(last: Any, function: Callable[..., Array], *values: Array) -> Array:
+    """What a function makes of numbers, the last first, and another number."""
+    found = memory.empty((len(values[0]) + 1,), np.asarray(last).dtype)
+    found[-1] = last
+    elementwise(function, *values, out=found[:-1][::-1])
+    return found
 
 
 def _ranking(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
 
@@ -13,6 +13,29 @@ from .. import memory
 from ..arrays import Array, DataError, probability_problem
 from ..rowwise import FLOATS, Axis, RowScores, check_reduced, divisor, give_back, result_like, row_scores, run
 from . import row_workers
+
+Out = TypeVar("Out", bound=Array)
+Bits = Literal["bfloat16"] | None
+
+
+class RowOptions(TypedDict, total=False):
+    """Options that decide nothing about what a function of rows returns."""
+
+    axis: Axis
+    dtype: Bits
+    n_threads: int | None
+
+
+class LogitOptions(RowOptions, total=False):
+    """Those of logits."""
+
+    temperature: float
+
+
+class ProbOptions(RowOptions, total=False):
+    """Those of probabilities."""
+
+    base: float | None
 
 
 @dataclass(frozen=True)
@@ -26,13 +49,19 @@ class SoftmaxSummary:
     logsumexp: Array
 
 
+@overload
+def softmax(logits: Any, *, out: Out, **options: Unpack[LogitOptions]) -> Out: ...
+@overload
+def softmax(logits: float, *, out: None = None, **options: Unpack[LogitOptions]) -> np.floating[Any]: ...
+@overload
+def softmax(logits: Any, *, out: None = None, **options: Unpack[LogitOptions]) -> Array: ...
 def softmax(
     logits: Any,
     *,
     axis: Axis = -1,
     temperature: float = 1.0,
     out: Array | None = None,
-    dtype: str | None = None,
+    dtype: Bits = None,
     n_threads: int | None = None,
 ) -> Any:
     """softmax_k = exp(z_k / T) / sum_j exp(z_j / T) along ``axis``: an integer, a tuple of them, or None for all.
@@ -57,13 +86,19 @@ def softmax(
     return _normalised(scores, temperature, out, row_workers.Softmax, n_threads)
 
 
+@overload
+def log_softmax(logits: Any, *, out: Out, **options: Unpack[LogitOptions]) -> Out: ...
+@overload
+def log_softmax(logits: float, *, out: None = None, **options: Unpack[LogitOptions]) -> np.floating[Any]: ...
+@overload
+def log_softmax(logits: Any, *, out: None = None, **options: Unpack[LogitOptions]) -> Array: ...
 def log_softmax(
     logits: Any,
     *,
     axis: Axis = -1,
     temperature: float = 1.0,
     out: Array | None = None,
-    dtype: str | None = None,
+    dtype: Bits = None,
     n_threads: int | None = None,
 ) -> Any:
     """log softmax_k = z_k / T - log sum_j exp(z_j / T), with types, special values and ``out`` as in :func:`softmax`.
@@ -79,6 +114,12 @@ def log_softmax(
     return _normalised(scores, temperature, out, row_workers.LogSoftmax, n_threads)
 
 
+@overload
+def logsumexp(logits: Any, *, keepdims: bool = False, out: Out, **options: Unpack[LogitOptions]) -> Out: ...
+@overload
+def logsumexp(logits: Any, *, keepdims: Literal[True], out: None = None, **options: Unpack[LogitOptions]) -> Array: ...
+@overload
+def logsumexp(logits: Any, *, keepdims: bool = False, out: None = None, **options: Unpack[LogitOptions]) -> Any: ...
 def logsumexp(
     logits: Any,
     *,
@@ -86,7 +127,7 @@ def logsumexp(
     temperature: float = 1.0,
     keepdims: bool = False,
     out: Array | None = None,
-    dtype: str | None = None,
+    dtype: Bits = None,
     n_threads: int | None = None,
 ) -> Any:
     """log sum_k exp(z_k / T) along ``axis``: an integer, a tuple of them, or None for all.
@@ -105,7 +146,7 @@ def logsumexp(
 
 
 def softmax_summary(
-    logits: Any, *, temperature: float = 1.0, dtype: str | None = None, n_threads: int | None = None
+    logits: Any, *, temperature: float = 1.0, dtype: Bits = None, n_threads: int | None = None
 ) -> SoftmaxSummary:
     """Prediction, confidence, margin, entropy and log-sum-exp of softmax(logits / temperature), in one pass.
 
@@ -127,6 +168,12 @@ def softmax_summary(
     return _summary(scores, temperature, n_threads)
 
 
+@overload
+def entropy(probs: Any, *, keepdims: bool = False, out: Out, **options: Unpack[ProbOptions]) -> Out: ...
+@overload
+def entropy(probs: Any, *, keepdims: Literal[True], out: None = None, **options: Unpack[ProbOptions]) -> Array: ...
+@overload
+def entropy(probs: Any, *, keepdims: bool = False, out: None = None, **options: Unpack[ProbOptions]) -> Any: ...
 def entropy(
     probs: Any,
     *,
@@ -134,7 +181,7 @@ def entropy(
     base: float | None = None,
     keepdims: bool = False,
     out: Array | None = None,
-    dtype: str | None = None,
+    dtype: Bits = None,
     n_threads: int | None = None,
 ) -> Any:
     """-sum_k p_k log p_k along ``axis``, 0 log 0 = 0, in nats or in units of log ``base`` (Shannon 1948).

@@ -15,6 +15,7 @@ import numpy as np
 from fastcal import kernels
 
 from ..arrays import Array
+from ..stretches import elementwise
 from .groups import Groups, blocks_of, in_two_parts
 
 MAX_LEVEL = 63
@@ -74,7 +75,7 @@ class Cells:
 
     def groups(self) -> Groups:
         """Each cell as a group of the least score in it."""
-        return Groups(self.edges()[0], self.sums)
+        return Groups(elementwise(lambda keys: self.edges(keys)[0], self.keys), self.sums)
 
     def resolution(self) -> float:
         """How far apart two scores of a cell may be, at most."""
@@ -103,9 +104,9 @@ class Cells:
         within = math.fsum([*square, *(-quotient).tolist(), *(-more).tolist()])
         return max(within, 0.0) / math.fsum(weight)
 
-    def edges(self) -> tuple[Array, Array]:
-        """The least and the largest score that each cell may hold."""
-        low = self.keys << np.int64(self.level)
+    def edges(self, keys: Array | None = None) -> tuple[Array, Array]:
+        """The least and the largest score that each cell, or each of some, may hold."""
+        low = (self.keys if keys is None else keys) << np.int64(self.level)
         high = np.minimum(low + ((1 << self.level) - 1), LARGEST_KEY)
         high = np.where(high == -1, -2, high)  # -1 is the key of -0.0, which is 0.0 here
         return scores_of(np.maximum(low, -LARGEST_KEY - 1)), scores_of(high)

@@ -22,6 +22,10 @@ class IsotonicFit:
     The fit is the exact one of scores moved by at most ``resolution``: all scores of a cell to the same place. Blocks
     reach to the ends of their cells, so ``predict`` gives the rows that were seen the value of their block, and its
     mean squared loss there exceeds that of the exact fit by at most ``excess_loss``. Both are 0 for an exact fit.
+
+    >>> import fastcal as fc
+    >>> fc.IsotonicAccumulator().update([0, 1, 0], [0.1, 0.2, 0.3]).compute().values.tolist()
+    [0.0, 0.5, 0.5]
     """
 
     scores: Array
@@ -46,7 +50,12 @@ class IsotonicFit:
     def predict(
         self, scores: Any, *, out_of_bounds: OutOfBounds = "clip", out: Any = None, n_threads: int | None = None
     ) -> Array:
-        """The fitted values at scores (N,), float64; outside the knots the nearest one's, NaN, or an error."""
+        """The fitted values at scores (N,), float64; outside the knots the nearest one's, NaN, or an error.
+
+        >>> import fastcal as fc
+        >>> fc.IsotonicAccumulator().update([0, 1], [0.0, 1.0]).compute().predict([0.25, 2.0]).tolist()
+        [0.25, 1.0]
+        """
         return self._function.at("scores", scores, outside=out_of_bounds, out=out, n_threads=n_threads)
 
 

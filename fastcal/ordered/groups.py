@@ -11,6 +11,7 @@ from fastcal import kernels
 
 from .. import engine
 from ..arrays import Array
+from ..stretches import concatenated, elementwise
 from .columns import ScoredRows
 from .pieces import Pieces, cut
 
@@ -31,7 +32,8 @@ class Groups:
         """Both sums."""
         if self.sums.shape[1] == 2:
             return self.sums[:, 0], self.sums[:, 1]
-        return self.sums[:, 0] + self.sums[:, 1], self.sums[:, 2] + self.sums[:, 3]
+        first, first_rest, second, second_rest = self.sums.T
+        return elementwise(np.add, first, first_rest), elementwise(np.add, second, second_rest)
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def _each(pieces: Pieces, make_worker: Callable[[], _Sort], n_threads: int | Non
 def _gathered(found: list[tuple[Array, ...]]) -> tuple[Array, ...]:
     if len(found) == 1:
         return found[0]
-    return tuple(np.concatenate(arrays) for arrays in zip(*found, strict=True))
+    return tuple(concatenated(arrays) for arrays in zip(*found, strict=True))
 
 
 class _Pool(_Sort):

@@ -10,6 +10,8 @@ import numpy as np
 from fastcal import kernels
 
 from ..arrays import Array
+from ..forks import linear_algebra
+from ..stretches import cumulated, elementwise, exact_sum
 from .groups import Groups
 
 MAX_PAIRS = 1 << 61  # that are counted in integers
@@ -20,7 +22,7 @@ class Ranking:
 
     def __init__(self, groups: Groups) -> None:
         self.score = groups.score
-        self.negatives, self.positives = (np.ascontiguousarray(one) for one in groups.totals())
+        self.negatives, self.positives = (elementwise(np.ascontiguousarray, one) for one in groups.totals())
         self.n_negative, self.n_positive = (_total(one) for one in (self.negatives, self.positives))
 
     def turned(self) -> Ranking:
@@ -54,7 +56,8 @@ class Ranking:
         """Half the share of pairs within a group: how far off AUROC may be if a group is not of equal scores."""
         if not (self.n_negative and self.n_positive):
             return math.nan
-        tied = np.dot(self.negatives.astype(float), self.positives.astype(float))
+        with linear_algebra():
+            tied = np.dot(self.negatives.astype(float), self.positives.astype(float))
         return float(tied / 2 / self.n_negative / self.n_positive)
 
     def average_precision(self) -> float:
@@ -89,8 +92,8 @@ class Ranking:
 
     def steps(self) -> tuple[Array, Array, Array]:
         """From the highest threshold down: thresholds, and the weights of negatives and positives at or above each."""
-        return self.score[::-1], np.cumsum(self.negatives[::-1]), np.cumsum(self.positives[::-1])
+        return self.score[::-1], cumulated(self.negatives[::-1]), cumulated(self.positives[::-1])
 
 
 def _total(weights: Array) -> Any:
-    return int(weights.sum()) if weights.dtype.kind == "i" else math.fsum(weights)
+    return int(weights.sum()) if weights.dtype.kind == "i" else exact_sum(weights)

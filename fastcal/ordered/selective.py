@@ -11,6 +11,8 @@ from fastcal import kernels
 
 from .. import engine
 from ..arrays import Array
+from ..forks import linear_algebra
+from ..stretches import elementwise
 from .columns import ScoredRows
 from .groups import Groups, groups
 from .pieces import Pieces, cut
@@ -138,26 +140,27 @@ class SelectiveRanking:
 
     def augrc_bound(self) -> float:
         """The same of AUGRC."""
-        tied = np.dot(self.right / self.unit, self.wrong / self.unit)
+        with linear_algebra():
+            tied = np.dot(self.right / self.unit, self.wrong / self.unit)
         return float(tied / 2 / self.n / self.n)
 
     def steps(self) -> tuple[Array, Array, Array, Any]:
         """From the highest confidence down: thresholds, rows kept, and kept and wrong (or their weights); and all."""
         threshold, right, wrong = self.ranking.steps()
-        kept = right + wrong
+        kept = elementwise(np.add, right, wrong)
         return threshold, kept, wrong, kept[-1] if len(kept) else 1
 
     def risk_at(self, coverage: float) -> float:
         """The risk at the highest threshold that keeps at least such a share."""
         _, kept, wrong, total = self.steps()
         least = max(coverage - SLACK, coverage / 2)
-        at = min(int(np.searchsorted(kept / total, least)), len(kept) - 1)
+        at = min(int(np.searchsorted(elementwise(lambda one: one / total, kept), least)), len(kept) - 1)
         return float(wrong[at] / kept[at])
 
     def coverage_at(self, risk: float) -> float:
         """The largest share that a threshold keeps at no more than such a risk; 0 if none does."""
         _, kept, wrong, total = self.steps()
-        allowed = np.flatnonzero(wrong <= risk * kept * (1 + SLACK))
+        allowed = np.flatnonzero(elementwise(lambda bad, of: bad <= risk * of * (1 + SLACK), wrong, kept))
         return float(kept[allowed[-1]] / total) if allowed.size else 0.0
 
 

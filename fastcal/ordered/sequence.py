@@ -17,7 +17,13 @@ STRETCH = 1 << 16
 
 @dataclass(frozen=True, eq=False)
 class IsotonicResult:
-    """The fit ``x`` (N,), the sum of weights of each block (B,), and where blocks begin and the last ends (B + 1,)."""
+    """The fit ``x`` (N,), the sum of weights of each block (B,), and where blocks begin and the last ends (B + 1,).
+
+    >>> import fastcal as fc
+    >>> found = fc.isotonic_regression([1.0, 3.0, 2.0])
+    >>> found.x.tolist(), found.blocks.tolist()
+    ([1.0, 2.5, 2.5], [0, 1, 3])
+    """
 
     x: Array
     weights: Array

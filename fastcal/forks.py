@@ -1,0 +1,92 @@
+"""What a fork must not meet in another thread: a lock that nobody in the child would ever give back.
+
+A child has one thread, the one that forked. So forks wait for compilations and for products of matrices that are under
+way in other threads, which take seconds at most and milliseconds, and locks that are waited for are made anew.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+
+class _Linear:
+    """Who is at linear algebra."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.n = 0
+
+
+_linear = _Linear()
+_compiler: list[Any] = []  # its lock, while this process forks
+_generation = 0  # forks that lie between this process and the first
+
+
+@contextmanager
+def linear_algebra() -> Iterator[None]:
+    """What is done herein is done before any thread of the process forks.
+
+    A fork makes OpenBLAS end its threads and wait for them: it waits for ever where one is at work (0.3.30, say).
+    """
+    here = _linear
+    with here.changed:
+        here.n += 1
+    try:
+        yield
+    finally:
+        with here.changed:
+            here.n -= 1
+            here.changed.notify_all()
+
+
+class Guard:
+    """A lock that its holder may take again, and that does not wait for a thread that a fork left behind."""
+
+    def __init__(self, problem: str) -> None:
+        self._lock = threading.RLock()
+        self._problem = problem
+        self._generation = _generation
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            if self._generation == _generation:
+                self._lock.acquire()
+            elif not self._lock.acquire(timeout=1):  # its holder may be about to say that it is of this process
+                raise RuntimeError(self._problem)
+        self._generation = _generation
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._lock.release()
+
+
+def _before() -> None:
+    lock = getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None)
+    if lock is not None:
+        lock.acquire()
+        _compiler.append(lock)
+    _linear.changed.acquire()
+    while _linear.n:
+        _linear.changed.wait()
+
+
+def _in_parent() -> None:
+    _linear.changed.release()
+    if _compiler:
+        _compiler.pop().release()
+
+
+def _in_child() -> None:
+    global _linear, _generation
+    _linear, _generation = _Linear(), _generation + 1
+    if _compiler:
+        _compiler.pop().release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)
