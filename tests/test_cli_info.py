@@ -1,25 +1,22 @@
-"""`fastcal info`: what is installed, and what files hold; `fastcal warmup`: what is compiled before it is needed."""
+"""`fastcal info`: what is installed, what is compiled, and what files hold."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
 import json
-import os
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from commands import command, fails
-from conftest import JIT
 
 import fastcal as fc
+from fastcal import kernels
 from fastcal.dumps.opening import SAMPLE
-from fastcal.runs import info, warming
+from fastcal.runs import compiled, info
 
 pytest.importorskip("typer", reason="the command line needs the cli extra")
 pytest.importorskip("rich", reason="the command line needs the cli extra")
@@ -48,11 +45,19 @@ def test_versions_extras_and_kernels(capsys):
     assert found["extras"]["cli"]["typer"] == importlib.metadata.version("typer")
     assert found["threads"] >= 1
     assert found["memory_bytes"] > 1 << 28
-    if JIT:
-        kept = found["kernels"]
-        assert Path(kept["folder"]).is_dir() == (kept["files"] > 0)
     printed = command(capsys, "info").out
-    for word in (fc.__version__, "compiled kernels", "threads", "extra cli", "vector instructions"):
+    by = found["threads_by"]
+    assert by["cores"] >= by["affinity"] >= 1
+    assert found["gil"] in ("always", "on", "off")
+    for word in (
+        fc.__version__,
+        "compiled kernels",
+        "gil",
+        "threads by: cores",
+        "threads",
+        "extra cli",
+        "vector instructions",
+    ):
         assert word in printed
 
 
@@ -70,6 +75,57 @@ def test_an_extra_that_is_missing_is_told_how_to_install(capsys, monkeypatch):
         name for name, needed in info.EXTRAS.items() if any(info._version(one) is None for one in needed)
     ]
     assert 'not installed: pip install "fastcal[io]"' in command(capsys, "info").out
+
+
+def entry(folder, name, seconds, **other):
+    signature = "(Array(float32, 2, 'C', True, aligned=True), Array(int64, 1, 'C', False, aligned=True), none)"
+    caching = kernels.caching
+    given = {"stamp": caching.fingerprint(), **caching.MAKERS, **other}
+    made = caching.Made(f"softmax.{name}", signature, seconds, 1500, "znver4", **given)
+    assert caching._write(folder, f"{name}.kernel", made, b"x" * 1500)
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    folders = tmp_path / "image", tmp_path / "home"
+    entry(folders[0], "fast", 0.25)
+    entry(folders[0], "slow", 12.5)
+    entry(folders[1], "old", 1.0, stamp="0")
+    monkeypatch.setattr(kernels.caching, "folders", lambda: folders)
+    monkeypatch.setattr(kernels.caching, "can_be_written", lambda folder: folder == folders[1])
+    return folders
+
+
+def test_compiled_kernels_and_what_they_took(kept, capsys):
+    image, home = kept
+    found = told(capsys)["kernels"]
+    assert (found["folder"], found["files"], found["bytes"], found["seconds"]) == (str(home), 2, 3000, 12.75)
+    assert [one["writable"] for one in found["folders"]] == [False, True]
+    assert (found["stale_files"], found["stale_bytes"]) == (1, (home / "old.kernel").stat().st_size)
+    slow = {"kernel": "softmax.slow", "signature": "(const float32[:, :], int64[:], none)", "seconds": 12.5}
+    assert found["entries"][0] == {**slow, "bytes": 1500, "processor": "znver4"}
+    printed = command(capsys, "info", "--kernels").out
+    for words in (
+        f"{home} (2 files, 3.0 KB)",
+        f"read-only {image} (2 files, 3.0 KB)",
+        "12.8 s to compile, for znver4",
+        "1 files,",
+        "fastcal info --prune",
+        "12.50 s    1.5 KB  softmax.slow(const float32[:, :], int64[:], none)",
+    ):
+        assert words in re.sub("  +(?=/)", " ", printed), words
+
+
+def test_what_nothing_can_use_is_removed_where_that_is_asked_for(kept, capsys):
+    assert command(capsys, "info").code == 0
+    assert compiled.cache()["stale_files"] == 1
+    assert "removed 1 files" in command(capsys, "info", "--prune").out
+    assert (compiled.cache()["stale_files"], compiled.cache()["files"]) == (0, 2)
+    fails(command(capsys, "info", "x.npz", "--prune"), "--kernels and --prune are about compiled kernels")
+
+
+def test_an_entry_that_goes_meanwhile_has_no_size(tmp_path):
+    assert compiled._size(tmp_path / "gone") == 0
 
 
 def test_what_a_dump_holds(folder, capsys):
@@ -205,74 +261,6 @@ def test_hostile_names_do_not_reach_the_terminal(folder, capsys):
     assert "\x1b" not in printed
     assert "\u202e" not in printed
     assert "\\x1b[31m[bold]red\\u202e.npz" in printed
-
-
-# warmup
-
-AFTER = """
-import sys
-from fastcal import kernels
-from fastcal.cli.app import run
-def compiled():
-    modules = [module for name, module in sys.modules.items() if name.startswith("fastcal.kernels.")]
-    found = [(m.__name__, n, f) for m in modules for n, f in vars(m).items() if hasattr(f, "signatures")]
-    return {(module, name, str(one)) for module, name, f in found for one in f.signatures}
-kinds = ["--dtype", "float32", "--classes", "10", "--logits", "--method", "temperature"]
-run(["warmup", "--plain", *kinds, "--json", "warm.json"])
-before = compiled()
-run(["report", "--sample", "--json", "out.json"])
-run(["fit", "temperature", sys.argv[1], "-o", "t.json"])
-run(["apply", "t.json", sys.argv[1], "-o", "applied.npz"])
-print("NEW", sorted(compiled() - before))
-run(["report", "double.npz", "--json", "out.json"])
-print("OTHERS", len(compiled() - before) > 0)
-"""
-
-
-@pytest.mark.skipif(not JIT or os.environ.get("FASTCAL_CACHE") == "0", reason="nothing is compiled")
-def test_a_report_after_warmup_compiles_nothing(folder):
-    np.savez("double.npz", probs=np.stack([1 - P, P], axis=1), labels=Y)
-    done = subprocess.run([sys.executable, "-c", AFTER, str(SAMPLE)], capture_output=True, text=True, check=True)
-    assert (folder / "applied.npz").is_file()
-    assert "\nNEW []\n" in done.stdout
-    assert "\nOTHERS True\n" in done.stdout, "another kind of rows does need others"
-    found = json.loads((folder / "warm.json").read_text())
-    names = ["report: float32 logits, 10 classes", "fit temperature: float32 logits, 10 classes"]
-    assert [step["name"] for step in found["steps"]] == names
-    assert Path(found["kernels"]["folder"]).is_dir()
-
-
-def test_every_step_of_a_warmup_runs():
-    told = []
-    steps = warming.warm(
-        classes=(1, 3),
-        dtypes=("float64",),
-        forms=("probs",),
-        methods=["temperature", "ensemble-temperature"],
-        on_step=told.append,
-    )
-    names = [step.name for step in steps]
-    assert told == steps
-    assert len(names) == len(set(names)) == 2 * 3 + 2 + 1
-    assert "fit ensemble-temperature: float64 probs, 3 classes" in names
-    assert "weights, groups, bootstrap: float64 probs, binary" in names
-
-
-def test_warmups_that_are_none(capsys):
-    for options, words in (
-        (("--dtype", "int8"), "dtype is 'int8'"),
-        (("--classes", "0"), "classes is 0"),
-        (("--method", "magic"), "method is 'magic'"),
-        (("--logits", "--probs"), "--logits and --probs"),
-        (("--json", "no/such/x"), "no/such/x cannot be written"),
-    ):
-        if JIT or "--logits" in options:
-            fails(command(capsys, "warmup", *options), words)
-
-
-def test_without_a_cache_there_is_nothing_to_warm(capsys, monkeypatch):
-    monkeypatch.setattr(info, "cache", lambda: {"folder": None, "files": 0, "bytes": 0})
-    fails(command(capsys, "warmup", "--plain"), "compiled kernels are kept nowhere")
 
 
 def test_the_sample_is_a_dump_like_any_other(capsys):

@@ -76,3 +76,29 @@ def _clock(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+class StepProgress:
+    """Context manager that yields a function to tell of steps done, each with ``name``, ``number`` and ``total``."""
+
+    def __init__(self) -> None:
+        text = TextColumn("{task.fields[said]}")
+        console = Console(stderr=True)
+        self._progress = Progress(
+            SpinnerColumn(), BarColumn(20), text, TimeElapsedColumn(), console=console, transient=True
+        )
+
+    def __enter__(self) -> Callable[[Any], None]:
+        self._progress.__enter__()
+        self._task = self._progress.add_task("steps", total=None, said="")
+        return self.tell
+
+    def tell(self, step: Any) -> None:
+        """One more step is done."""
+        said = f"{step.number} of {step.total}, {step.name}"
+        self._progress.update(self._task, total=step.total, completed=step.number, said=said)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._progress.__exit__(kind, error, traceback)

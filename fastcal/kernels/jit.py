@@ -10,19 +10,15 @@ add-and-subtract rounding in ``exp`` and ``nnan`` breaks the rules about NaN.
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import hashlib
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 import numpy as np
 from numba.core import types
-from numba.core.caching import FunctionCache
 from numba.extending import overload
+
+from . import caching
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -36,40 +32,11 @@ OPTIONS: dict[str, Any] = {
 INNER_OPTIONS = {**OPTIONS, "no_cpython_wrapper": True}
 
 
-@functools.cache
-def fingerprint() -> str:
-    """Hash of the source of all kernels: the stamp on every cached kernel.
-
-    Numba stamps a cached kernel with its own file only, and so would run stale code after a change to a helper
-    in another file. With this stamp any change in this folder recompiles all of it.
-    """
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
-class KernelCache(FunctionCache):
-    """Numba's on-disk cache, stamped with the fingerprint of all kernels."""
-
-    def __init__(self, py_func: Callable[..., Any]) -> None:
-        super().__init__(py_func)
-        self._cache_file._source_stamp = fingerprint()
-
-
-def cache_enabled() -> bool:
-    """Whether compiled kernels are kept on disk: yes, unless ``FASTCAL_CACHE=0``."""
-    return os.environ.get("FASTCAL_CACHE", "1") not in ("0", "off", "false", "no")
-
-
 def kernel(function: Function) -> Function:
     """Compile ``function`` at its first call, with the project's options, and keep it on disk."""
     compiled = _compiled(function, OPTIONS)
-    if cache_enabled() and not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
-        # Where neither the package's folder nor the user's cache folder can be written (a read-only container), compile
-        # anew in each process rather than fail.
-        with contextlib.suppress(RuntimeError, OSError):
-            compiled._cache = KernelCache(function)  # type: ignore[attr-defined]
+    if caching.is_enabled():
+        compiled._cache = caching.KernelCache(function)  # type: ignore[attr-defined]
     return compiled
 
 

@@ -12,6 +12,8 @@ from ..dumps.batches import shown
 
 UNITS = ("bytes", "KB", "MB", "GB", "TB")
 MOST_LISTED = 12  # of a list of files
+# What is not said where there is none.
+ABSENT = ("FASTCAL_NUM_THREADS", "OMP_NUM_THREADS", "quota")
 
 
 def show_environment(found: Mapping[str, Any]) -> None:
@@ -22,10 +24,31 @@ def show_environment(found: Mapping[str, Any]) -> None:
             flat[f"extra {extra}"] = ", ".join(f"{name} {version}" for name, version in versions.items())
         else:
             flat[f"extra {extra}"] = f'not installed: pip install "fastcal[{extra}]"'
-    kept = found["kernels"]
-    where = kept["folder"] or "nowhere: FASTCAL_CACHE is off, or no folder can be written"
-    flat["compiled kernels"] = f"{where} ({kept['files']:,} files, {size(kept['bytes'])})"
+    flat |= _kept(found["kernels"])
     Console(highlight=False, soft_wrap=True).print(_listed(flat))
+
+
+def _kept(kept: Mapping[str, Any]) -> dict[str, str]:
+    """Where compiled kernels are, and what they took to compile."""
+    where = kept["folder"] or "nowhere: FASTCAL_CACHE is off, or no folder can be written"
+    flat = {"compiled kernels": f"{where} ({kept['files']:,} files, {size(kept['bytes'])})"}
+    for one in kept["folders"]:
+        if one["folder"] != kept["folder"] and one["files"]:
+            how = "also read" if one["writable"] else "read-only"
+            flat[f"compiled kernels, {how}"] = f"{one['folder']} ({one['files']:,} files, {size(one['bytes'])})"
+    if kept["entries"]:
+        processors = ", ".join(sorted({one["processor"] for one in kept["entries"]}))
+        flat["compiled kernels, time"] = f"{kept['seconds']:.1f} s to compile, for {processors}"
+    if kept["stale_files"]:
+        stale = f"{kept['stale_files']:,} files, {size(kept['stale_bytes'])}: fastcal info --prune removes them"
+        flat["compiled kernels, of other versions"] = stale
+    return flat
+
+
+def show_kernels(kept: Sequence[Mapping[str, Any]]) -> None:
+    """Print each compiled kernel: seconds, bytes, name and arguments."""
+    lines = [f"{one['seconds']:8.2f} s  {size(one['bytes']):>8}  {one['kernel']}{one['signature']}" for one in kept]
+    Console(highlight=False, soft_wrap=True).print(Text("\n".join(map(shown, lines))))
 
 
 def show_files(found: Sequence[Mapping[str, Any]]) -> None:
@@ -56,6 +79,8 @@ def _lines(found: Mapping[str, Any], before: str) -> list[tuple[str, str]]:
                 lines += [(f"{before}{role}", _array(one)) for role, one in value.items()]
             else:
                 lines += _lines(value, f"{label}: ")
+        elif value is None and name in ABSENT:
+            continue
         elif name in ("bytes", "memory_bytes", "kept_bytes"):
             lines.append((label.removesuffix(" bytes") if before or name != "bytes" else "size", size(value)))
         else:

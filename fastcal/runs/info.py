@@ -7,6 +7,8 @@ import json
 import os
 import platform
 import stat
+import sys
+import sysconfig
 from collections.abc import Iterable
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -15,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import engine, kernels, memory
+from .. import cores, engine, memory
 from ..accumulators.evaluation import Evaluation
 from ..accumulators.serial import FORMAT as STATE
 from ..accumulators.serial import kind_and_run
@@ -25,6 +27,7 @@ from ..calibrators.files import load_calibrator
 from ..dumps import Dump, DumpError, Roles, open_dumps
 from ..dumps.opening import STANDARD_INPUT
 from .checkpoint import inputs_of, read_state
+from .compiled import cache
 
 # What each extra brings; pyproject.toml says the same.
 EXTRAS = {
@@ -36,8 +39,6 @@ EXTRAS = {
     "dask": ("dask", "distributed"),
 }
 NEEDED = ("numba", "llvmlite", "numpy", "scipy")
-# What compiled code is kept in: an index and the code itself.
-CACHED = ("*.nbi", "*.nbc")
 MOST_INLINE = 8  # values of a list
 HEADER = 1 << 16  # bytes of a file that are looked at to tell what it is
 
@@ -58,6 +59,8 @@ def environment() -> dict[str, Any]:
         "extras": extras,
         "extras_missing": [extra for extra, names in EXTRAS.items() if len(extras[extra]) < len(names)],
         "threads": engine.thread_count(),
+        "threads_by": _threads_by(),
+        "gil": gil(),
         "processor": _processor(),
         "vector_instructions": _vector_instructions(),
         "memory_bytes": _memory(),
@@ -66,30 +69,31 @@ def environment() -> dict[str, Any]:
     }
 
 
-def cache() -> dict[str, Any]:
-    """The folder that compiled kernels are kept in, None for no folder, how many files are there, and their bytes."""
-    path = getattr(getattr(kernels.exact.add, "stats", None), "cache_path", None)
-    files = [] if path is None else cache_files(Path(path))
-    return {"folder": path, "files": len(files), "bytes": sum(size for _, size in files)}
-
-
-def cache_files(folder: Path) -> list[tuple[str, int]]:
-    """Names and sizes of compiled kernels; one that is replaced meanwhile is left out."""
-    found = []
-    for pattern in CACHED:
-        for path in folder.glob(pattern):
-            try:
-                found.append((path.name, path.stat().st_size))
-            except OSError:
-                continue
-    return sorted(found)
-
-
 def _version(name: str) -> str | None:
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def _threads_by() -> dict[str, int | str | None]:
+    """What the number of threads follows from: see :func:`fastcal.engine.thread_count`."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    quota = cores.quota()
+    return {
+        "cores": os.cpu_count(),
+        "affinity": allowed,
+        "quota": None if quota == sys.maxsize else quota,
+        "in_pool": cores.in_pool(),
+        **{name: os.environ.get(name) for name in ("FASTCAL_NUM_THREADS", "OMP_NUM_THREADS")},
+    }
+
+
+def gil() -> str:
+    """Whether threads of Python run one at a time, of which kernels take no notice."""
+    if not sysconfig.get_config_var("Py_GIL_DISABLED"):
+        return "always"
+    return "on" if getattr(sys, "_is_gil_enabled", bool)() else "off"
 
 
 def _processor() -> str:

@@ -1,151 +1,166 @@
-"""Compiles kernels ahead of their first use, by a few rows of every kind through everything that uses them."""
+"""Compiles kernels ahead of their first use, by rows of every kind through everything that uses them."""
 
 from __future__ import annotations
 
+import multiprocessing
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import partial
-from itertools import product
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
-
+from .. import kernels
 from ..accumulators.evaluation import Evaluation
-from ..accumulators.paired import PairedAccumulator
-from ..arrays import Array
-from ..calibrators.base import FitWarning
-from ..calibrators.before_after import before_after
-from ..calibrators.forms import Input
-from ..calibrators.methods import METHODS, for_scores
-from ..dumps.turning import side_by_side
+from ..calibrators.methods import METHODS
+from .warming_steps import WHAT, Make, Work, steps
 
 DTYPES = ("float32", "float64")
+ALL_DTYPES = (*DTYPES, "float16", "bfloat16")
 FORMS = ("logits", "probs")
-# (N,) scores, rows of few classes and of many: up to 48 and beyond kernels are others.
+# (N,) scores, rows of two classes, of few and of many: up to 48 and beyond kernels are others.
 CLASSES = (1, 2, 10, 100)
-N = 300  # enough for every method to have something to fit
 
 
 @dataclass(frozen=True)
-class Step:
-    """Something to run once: its name, and the seconds that it took, most of them the compiler's."""
+class WarmupStep:
+    """Something that was run once: its name, the seconds that it took, and how many kernels were compiled for it.
+
+    ``number`` of ``total``: in which order it ended.
+    """
 
     name: str
     seconds: float
+    compiled: int
+    number: int
+    total: int
+
+
+def warmup(
+    *,
+    dtypes: Sequence[str] = DTYPES,
+    classes: Sequence[int] = CLASSES,
+    forms: Sequence[str] = FORMS,
+    what: Sequence[str] | None = None,
+    methods: Sequence[str] | None = None,
+    plain: bool = False,
+    jobs: int = 1,
+    on_step: Callable[[WarmupStep], None] | None = None,
+) -> list[WarmupStep]:
+    """Compile kernels ahead of their first use, and keep them on disk: afterwards nothing of what was named compiles.
+
+    ``dtypes``: "float32", "float64", "float16" and "bfloat16", the former two unless others are named; ``classes``:
+    numbers of columns of scores, 1 for (N,) ones (those up to 48 share their kernels, as do those beyond);
+    ``forms``: "logits" and "probs"; ``what``: parts of "report" (Evaluation with weights, groups and bootstraps, and
+    comparisons), "rows" (the softmax family), "metrics", "order" (rankings, isotonic fits), "ensembles", "ood",
+    "selective" and "calibrators", None for all; ``methods``: calibrators by their short names, None for all. ``plain``:
+    a report without weights, groups, bootstraps and comparisons, and of calibrators those that are named. ``jobs``:
+    processes that compile at once (more than 1 in a script needs its ``if __name__ == "__main__":``). ``on_step`` is
+    told of each :class:`WarmupStep`, all of which are returned. Raises ValueError for what is none of these.
+
+    All of it takes minutes the first time, and seconds once kernels are there: see ``fastcal info``.
+
+    >>> import fastcal as fc
+    >>> [step.name for step in fc.warmup(what=["rows"], dtypes=["float32"], classes=[10], forms=["logits"])]
+    ['rows: float32 logits, 10 classes']
+    """
+    return warm(
+        dtypes=dtypes,
+        classes=classes,
+        forms=forms,
+        what=what,
+        methods=methods,
+        plain=plain,
+        jobs=jobs,
+        on_step=on_step,
+    )
+
+
+def evaluation(settings: dict[str, Any]) -> Any:
+    """The accumulator of a report."""
+    return Evaluation(**settings)
 
 
 def warm(
     *,
-    classes: Sequence[int] = CLASSES,
     dtypes: Sequence[str] = DTYPES,
+    classes: Sequence[int] = CLASSES,
     forms: Sequence[str] = FORMS,
+    what: Sequence[str] | None = None,
     methods: Sequence[str] | None = None,
     plain: bool = False,
-    make: Callable[[dict[str, Any]], Any] = lambda settings: Evaluation(**settings),
-    on_step: Callable[[Step], None] | None = None,
-) -> list[Step]:
-    """Run everything that reports, checks and comparisons use, and fits of ``methods``, on made-up rows.
-
-    ``classes``: numbers of columns of scores, 1 for (N,) ones; ``dtypes``: float16, float32, float64; ``forms``: logits
-    and probs; ``methods``: None for all. ``plain`` leaves out weights, groups, bootstraps, comparisons and, unless they
-    are named, fits. ``make``: the accumulators of a report from its settings. Raises ValueError for others.
-    """
+    jobs: int = 1,
+    on_step: Callable[[WarmupStep], None] | None = None,
+    make: Make = evaluation,
+) -> list[WarmupStep]:
+    """As :func:`warmup`; ``make`` makes the accumulators of a report from its settings."""
+    if what is None:
+        what = ("report", "calibrators") if plain else WHAT
     if methods is None:
         methods = () if plain else tuple(METHODS)
-    _check(classes, dtypes, forms, methods)
-    done = []
-    for name, work in _steps(classes, dtypes, forms, methods, plain, make):
-        began = time.perf_counter()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FitWarning)
-            work()
-        done.append(Step(name, time.perf_counter() - began))
+    _check(what, classes, dtypes, forms, methods, jobs)
+    asked = (tuple(what), tuple(classes), tuple(dtypes), tuple(forms), tuple(methods), make, plain)
+    total = sum(1 for _ in _steps(asked))
+    done: list[WarmupStep] = []
+    for name, seconds, compiled in _done(asked, total, jobs):
+        done.append(WarmupStep(name, seconds, compiled, len(done) + 1, total))
         if on_step is not None:
             on_step(done[-1])
     return done
 
 
-def _check(classes: Sequence[int], dtypes: Sequence[str], forms: Sequence[str], methods: Sequence[str]) -> None:
+Asked = tuple[tuple[str, ...], tuple[int, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...], Make, bool]
+Done = tuple[str, float, int]
+
+
+def _steps(asked: Asked) -> Iterator[tuple[str, Work]]:
+    *kinds, plain = asked
+    return steps(*kinds, plain=plain)  # type: ignore[arg-type]
+
+
+def _done(asked: Asked, total: int, jobs: int) -> Iterator[Done]:
+    if jobs == 1:
+        for name, work in _steps(asked):
+            yield _run(name, work)
+        return
+    # Neighbours use the same kernels, which two processes would both compile: work is taken from either end.
+    order = [number for pair in zip(range(total), reversed(range(total)), strict=True) for number in pair][:total]
+    with ProcessPoolExecutor(min(jobs, total) or 1, multiprocessing.get_context("spawn")) as pool:
+        for future in as_completed([pool.submit(_one, asked, number) for number in order]):
+            yield future.result()
+
+
+def _one(asked: Asked, number: int) -> Done:
+    """The step of that number, in a process of a pool."""
+    return _run(*next(step for place, step in enumerate(_steps(asked)) if place == number))
+
+
+def _run(name: str, work: Work) -> Done:
+    before, began = len(kernels.caching.COMPILED), time.perf_counter()
+    work()
+    return name, time.perf_counter() - began, len(kernels.caching.COMPILED) - before
+
+
+def _check(
+    what: Sequence[str],
+    classes: Sequence[int],
+    dtypes: Sequence[str],
+    forms: Sequence[str],
+    methods: Sequence[str],
+    jobs: int,
+) -> None:
     for name, given, known in (
-        ("dtype", dtypes, ("float16", *DTYPES)),
+        ("what", what, WHAT),
+        ("dtype", dtypes, ALL_DTYPES),
         ("form", forms, FORMS),
         ("method", methods, tuple(METHODS)),
     ):
+        if isinstance(given, str):
+            raise ValueError(f"{name} is {given!r}; expected a list of some of {', '.join(known)}")
         for one in given:
             if one not in known:
                 raise ValueError(f"{name} is {one!r}; expected one of {', '.join(known)}")
     for n in classes:
         if not 1 <= n <= 1 << 12:
             raise ValueError(f"classes is {n}; expected 1 for scores (N,), or up to {1 << 12} columns")
-
-
-def _steps(
-    classes: Sequence[int],
-    dtypes: Sequence[str],
-    forms: Sequence[str],
-    methods: Sequence[str],
-    plain: bool,
-    make: Callable[[dict[str, Any]], Any],
-) -> Iterator[tuple[str, Callable[[], Any]]]:
-    for dtype, form, n in product(dtypes, forms, classes):
-        rows, what = _rows(n, dtype, form), f"{dtype} {form}, {_columns(n)}"
-        settings = {"from_logits": form == "logits"}
-        yield f"report: {what}", partial(_report, make, settings, *rows)
-        if not plain:
-            yield f"weights, groups, bootstrap: {what}", partial(_sliced, make, settings, *rows)
-            yield f"compare: {what}", partial(_compare, settings, *rows)
-    for method, dtype, form, n in product(methods, dtypes, forms, classes):
-        if method == "ensemble-temperature" and n == 1:
-            continue  # it takes rows
-        yield (
-            f"fit {method}: {dtype} {form}, {_columns(n)}",
-            partial(_fit, make, method, *_rows(n, dtype, form), cast(Input, form)),
-        )
-
-
-def _columns(n: int) -> str:
-    return "binary" if n == 1 else f"{n} classes"
-
-
-def _rows(n: int, dtype: str, form: str) -> tuple[Array, Array]:
-    """Rows that a model got partly right, every class among them."""
-    rng = np.random.default_rng(0)
-    logits = rng.normal(size=(max(N, 3 * n), n))
-    if n == 1:
-        logits, y = logits[:, 0], (logits[:, 0] + rng.normal(size=len(logits)) > 0).astype(np.int64)
-        p = 1 / (1 + np.exp(-logits))
-    else:
-        y = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
-        y[:n] = np.arange(n)
-        p = np.exp(logits)
-        p /= p.sum(axis=1, keepdims=True)
-    return (logits if form == "logits" else p).astype(dtype), y
-
-
-def _report(make: Callable[[dict[str, Any]], Any], settings: dict[str, Any], scores: Array, y: Array) -> None:
-    if scores.ndim > 1:  # as Parquet has them, one column a class
-        scores = side_by_side([np.ascontiguousarray(column) for column in scores.T])
-    whole = make(settings).update(y, scores)
-    whole.empty().merge(whole).compute()
-
-
-def _sliced(make: Callable[[dict[str, Any]], Any], settings: dict[str, Any], scores: Array, y: Array) -> None:
-    more = {"groups": np.arange(len(y)) % 3}
-    for weights in (None, np.ones(len(y))):
-        seen = make({**settings, "groups": True, "bootstrap": 0})
-        seen.update(y, scores, sample_weight=weights, **more)
-        seen.empty().merge(seen).compute()
-
-
-def _compare(settings: dict[str, Any], scores: Array, y: Array) -> None:
-    PairedAccumulator(**settings).update(y, scores, scores, sample_weight=np.ones(len(y))).compute()
-
-
-def _fit(make: Callable[[dict[str, Any]], Any], method: str, scores: Array, y: Array, form: Input) -> None:
-    """As ``fastcal fit``, ``apply`` and a report of what they made."""
-    calibrator = for_scores(method, form, None)
-    calibrator.fit_batches([(scores, y)])
-    before_after(calibrator, [(scores, y)])
-    make({}).update(y, calibrator.predict_proba(scores))
+    if jobs < 1:
+        raise ValueError(f"jobs is {jobs!r}; expected an integer of at least 1")
