@@ -8,18 +8,21 @@ could share. Which thread takes which chunk varies from run to run; states are i
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from .cores import Share, helping, thread_count
 
-__all__ = ["SMALL", "Worker", "run", "thread_count"]
+__all__ = ["LONG", "SMALL", "Worker", "run", "thread_count"]
 
 Worker = Callable[[int, int], bool | None]
 W = TypeVar("W", bound=Worker)
 
 # Below this many bytes of input, work and results a second thread costs more than it gives (about 1 ms of work).
 SMALL = 2 << 20
+# Seconds after which a call that began with fewer threads than it could use looks for more.
+LONG = 0.02
 
 
 def run(
@@ -58,6 +61,7 @@ class _Call(Generic[W]):
         self.failures: list[BaseException] = []
         self.taking = threading.Lock()
         self.next = 0
+        self.began = time.perf_counter()
 
     def done(self) -> list[W]:
         """Work, and wait for the helpers, whatever happens."""
@@ -77,6 +81,10 @@ class _Call(Generic[W]):
         if self.failures:
             raise self.failures[0]
         return self.workers
+
+    def is_long(self) -> bool:
+        """Whether another thread pays: between two calls of a pool's thread its core is free for a moment only."""
+        return self.next + self.per_chunk < self.n_rows and time.perf_counter() - self.began > LONG
 
     def help(self) -> None:
         """Start a helper; where the system has no more threads to give, the others do its work."""
@@ -103,7 +111,7 @@ class _Call(Generic[W]):
             if helps:
                 if self.share.one_less():
                     break
-            elif self.next + self.per_chunk < self.n_rows and self.share.one_more():
+            elif self.is_long() and self.share.one_more():
                 self.help()
             with self.taking:
                 start = self.next

@@ -74,11 +74,11 @@ def fitted(name, rows):
 def _fit(name, rows, options):
     given = made(rows)
     some = slice(0, MOST_FITTED)
-    calibrator = class_of(name)(input=_taken(name), **options)
-    return calibrator.fit(given[_taken(name)][some], given["labels"][some])
+    calibrator = class_of(name)(input=taken(name), **options)
+    return calibrator.fit(given[taken(name)][some], given["labels"][some])
 
 
-def _taken(name):
+def taken(name):
     return "probs" if name in OF_PROBS else "logits"
 
 
@@ -198,7 +198,7 @@ def answer(name, rows=Rows(), n_threads=None):  # noqa: B008 - it cannot be chan
         fit = FITS[name](rows, options)
         return digest({key: value for key, value in vars(fit).items() if key.endswith("_")})
     kind = PREDICTIONS[name]
-    return digest(fitted(kind, rows).predict_proba(made(rows)[_taken(kind)]))
+    return digest(fitted(kind, rows).predict_proba(made(rows)[taken(kind)]))
 
 
 def digest(value):

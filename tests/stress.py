@@ -64,7 +64,7 @@ def one_round(seed, number, kinds):
     jobs = jobs_of(rng, kind)
     for job in jobs:
         many_at_once.alone(job)
-    faulthandler.dump_traceback_later(4 * LIMIT, exit=True)
+    faulthandler.dump_traceback_later(4 * LIMIT, exit=True, file=sys.__stderr__)
     try:
         wrong, n_calls = many_at_once.differences(kind, jobs, many_at_once.alone)
     except Exception as error:

@@ -221,6 +221,16 @@ def test_large_arrays(axis):
         same(stats.entropy, abs(a), axis=axis)
 
 
+def test_long_columns_are_scipys(monkeypatch):
+    monkeypatch.setattr(special, "LONG", 10)
+    a = numbers((11, 3))
+    for name in ("softmax", "log_softmax"):
+        for axis in (0, -2):
+            handed_on(one(name), a, axis=axis)
+            same_by_itself(one(name), a[:10], axis=axis, rtol=1e-11)
+        same_by_itself(one(name), a.T.copy(), axis=1, rtol=1e-11)
+
+
 def test_long_rows():
     a = abs(numbers((3, 300), "float32"))
     same_by_itself(stats.entropy, a, axis=1, rtol=1e-6)

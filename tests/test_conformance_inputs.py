@@ -188,7 +188,18 @@ def test_without_a_policy_what_is_missing_raises(form):
         fc.IsotonicCalibration().fit(P, form(Y, GONE))
     with pytest.raises(fc.DataError, match=rf"^y\[4\] is {word}"):
         fc.isotonic_regression(form(P, GONE))
-    assert np.isnan(fc.softmax(np.ma.masked_array([[1.0, 2.0]], [[0, 1]]))).all()
+
+
+def test_missing_scores_make_their_row_none():
+    pa = pytest.importorskip("pyarrow")
+    rows = pa.table({"a": [0.25, None, 0.5], "b": [0.75, 1.0, 0.5]})
+    assert np.isnan(fc.softmax(rows)).all(axis=1).tolist() == [False, True, False]
+    assert fc.softmax_summary(rows).prediction.tolist() == [1, -1, 0]
+    assert fc.ensemble_uncertainty([rows, rows]).prediction.tolist() == [1, -1, 0]
+    assert np.isnan(fc.entropy(rows)).tolist() == [False, True, False]
+    with pytest.raises(fc.DataError, match=r"y_prob\[1, 0\] is nan; nan_policy='omit' leaves such rows out"):
+        fc.accuracy([1, 1, 0], rows)
+    assert fc.accuracy([1, 1, 0], rows, nan_policy="omit") == 1.0
 
 
 # what no function takes

@@ -50,8 +50,7 @@ def same_as_theirs(ours, theirs):
     assert ours.figure_ is ours.ax_.figure
 
 
-@pytest.mark.parametrize("strategy", ["uniform", "quantile"])
-@pytest.mark.parametrize("pos_label", [None, 0, 1])
+@pytest.mark.parametrize(("strategy", "pos_label"), [("uniform", None), ("quantile", 1), ("quantile", 0)])
 def test_it_is_scikit_learns(strategy, pos_label):
     model, X, y = given()
     options = {"n_bins": 7, "strategy": strategy, "pos_label": pos_label}

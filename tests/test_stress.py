@@ -1,4 +1,4 @@
-"""The stress runner itself, for a moment: it goes through kinds, repeats a round by its number, and sees a difference."""
+"""The stress runner itself, for a moment: it tries kinds, repeats a round by its number, and sees a difference."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fastcal import stretches
+from fastcal.ordered.cells import Cells
 from fastcal.stretches import chosen, concatenated, cumulated, elementwise, exact_sum
 
 RNG = np.random.default_rng(0)
@@ -50,6 +51,25 @@ def test_rows():
     same(elementwise(lambda part: part.sum(axis=2), rows), rows.sum(axis=2))
     places = RNG.permutation(31)
     same(elementwise(rows.__getitem__, places, width=6), rows[places])
+
+
+@pytest.mark.parametrize("levels", [(0, 0), (3, 0), (1, 4)])
+def test_cells_are_merged_in_stretches(levels):
+    def cells(level, seed):
+        rng = np.random.default_rng(seed)
+        keys = np.unique(rng.integers(-500, 500, 200) >> level)
+        return Cells(level, keys, rng.integers(1, 5, (len(keys), 2)))
+
+    one, other = cells(levels[0], 1), cells(levels[1], 2)
+    expected: dict[int, list[int]] = {}
+    for some in (one, other):
+        for key, sums in zip(some.keys.tolist(), some.sums.tolist(), strict=True):
+            place = expected.setdefault(key >> (max(levels) - some.level), [0, 0])
+            place[:] = [place[0] + sums[0], place[1] + sums[1]]
+    for found in (one.merged(other, None, by_class=True), other.merged(one, None, by_class=True)):
+        assert found.level == max(levels)
+        assert dict(zip(found.keys.tolist(), found.sums.tolist(), strict=True)) == expected
+        assert found.keys.tolist() == sorted(expected)
 
 
 def test_arrays_together():

@@ -37,7 +37,11 @@ def synced(metrics):
 
 def repeated(n):
     """Gathers what so many processes have that all have the same."""
-    return lambda tensor, group: [tensor] * n
+
+    def gathered(tensor, group):
+        return [tensor] * n
+
+    return gathered
 
 
 def same(ours, expected, rtol):

@@ -51,7 +51,8 @@ class Accumulator(Mergeable):
     """A mergeable state of fixed size: update, merge, compute.
 
     Parameters common to all: ``from_logits`` (scores are logits; never guessed); ``nan_policy`` ("raise"; "omit" leaves
-    out rows that are no distribution and counts them as ``n_nan``; "propagate" makes figures NaN); ``n_threads``.
+    out rows that are no distribution, or whose label or weight is missing (masked, NA, null), and counts them as
+    ``n_nan``; "propagate" makes figures NaN); ``n_threads``.
 
     Any split of the rows over updates, threads and merges gives the same bits.
     """

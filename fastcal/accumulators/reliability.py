@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any, Unpack
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from fastcal import kernels
 
 from ..arrays import Array, Column, tolerances
+from ..forks import cached_property
 from . import binned
 from .base import Accumulator, Options, Part
 from .binned import Binned, BrierDecomposition, is_sound

@@ -49,7 +49,8 @@ class UncertaintyAccumulator(Mergeable):
     One thread at a time changes a state; another that tries is told so. Threads that read it wait for what is added;
     a process that was forked meanwhile would wait for ever: fork first, or send states to processes as bytes.
 
-    ``from_logits``; ``nan_policy``: "raise", or "omit" leaves out rows that are no distribution, as ``n_nan``.
+    ``from_logits``; ``nan_policy``: "raise", or "omit" leaves out rows that are no distribution, or whose
+    label is missing (masked, NA, null), as ``n_nan``.
 
     >>> import fastcal as fc
     >>> acc = fc.UncertaintyAccumulator()

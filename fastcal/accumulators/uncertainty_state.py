@@ -14,6 +14,7 @@ import numpy as np
 from fastcal import kernels as typed_kernels
 
 from ..arrays import Array
+from ..forks import cached_property
 from .state import State, integer
 
 kernels: Any = typed_kernels  # unpacked arguments cannot be counted
@@ -44,7 +45,7 @@ class Grid:
 
     signed: bool
 
-    @functools.cached_property
+    @cached_property
     def top(self) -> int:
         """Places from 0 to the cell of the largest finite numbers; the next is that of infinity."""
         cells, exponent = kernels.uncertainty, HIGHEST_SIGNED if self.signed else HIGHEST
@@ -60,7 +61,7 @@ class Grid:
         """Cells."""
         return self.zero + self.top + 2
 
-    @functools.cached_property
+    @cached_property
     def edges(self) -> Array:
         """(size + 1,): cells are [lo, hi) above 0 and (lo, hi] below; that of 0 holds nothing else."""
         cells = kernels.uncertainty

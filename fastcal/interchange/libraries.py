@@ -62,7 +62,7 @@ def as_array(argument: str, values: Any) -> tuple[Array, bool]:
     _refuse_sparse(argument, values)
     if "pandas" in found:
         return _of_pandas(argument, values), False
-    if "polars" in found and not arrow.is_arrow(values):
+    if "polars" in found and hasattr(values, "collect"):
         raise TypeError(f"{argument} is a {_name(values)} of polars; call {argument}.collect() first")
     _refuse_devices(argument, values, found)
     if arrow.is_arrow(values):
@@ -218,8 +218,7 @@ def _of_pandas_column(argument: str, values: Any) -> Array:
     """A Series, an Index or an array of pandas' own."""
     dtype: Any = getattr(values, "dtype", None)
     if hasattr(dtype, "pyarrow_dtype"):
-        exported = values if hasattr(values, "__arrow_c_stream__") else _series(values)
-        return _of_arrow(argument, exported)
+        return _of_arrow(argument, getattr(values, "array", values).__arrow_array__())
     if isinstance(dtype, np.dtype):
         return _asked(argument, values, np.asarray)
     if hasattr(dtype, "numpy_dtype"):  # nullable numbers and booleans
@@ -235,10 +234,6 @@ def _of_pandas_column(argument: str, values: Any) -> Array:
     elif hasattr(dtype, "subtype") and hasattr(dtype, "fill_value"):  # sparse
         return _asked(argument, values, np.asarray)
     raise TypeError(f"{argument} has dtype {dtype if dtype is not None else _name(values)}; {EXPECTED}")
-
-
-def _series(values: Any) -> Any:
-    return sys.modules["pandas"].Series(values)
 
 
 # what need not be numbers

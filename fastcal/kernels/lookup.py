@@ -34,18 +34,24 @@ def knot_below(score, cell, knots, table):
 
 
 @inner
-def between(score, knots, knot):
-    """The value on the line from a knot to the next, never beyond the next one's."""
-    slope = knots[knot, SLOPE]
+def on_line(score, low, value, slope, high, upper):
+    """The value at a score on the line from (low, value) to (high, upper), never beyond the upper end's."""
     if np.isfinite(slope):
-        value = knots[knot, VALUE] + slope * (score - knots[knot, SCORE])
-        return min(value, knots[knot, NEXT]) if slope >= 0 else max(value, knots[knot, NEXT])
+        found = value + slope * (score - low)
+        return min(found, upper) if slope >= 0 else max(found, upper)
     # knots so near or so far that a slope is no float
-    width = 0.5 * knots[knot + ONE, SCORE] - 0.5 * knots[knot, SCORE]
+    width = 0.5 * high - 0.5 * low
     share = 0.0
     if width > 0:
-        share = (0.5 * score - 0.5 * knots[knot, SCORE]) / width
-    return (1.0 - share) * knots[knot, VALUE] + share * knots[knot, NEXT]
+        share = (0.5 * score - 0.5 * low) / width
+    return (1.0 - share) * value + share * upper
+
+
+@inner
+def between(score, knots, knot):
+    """The value on the line from a knot to the next, never beyond the next one's."""
+    low, value, slope, upper = knots[knot, SCORE], knots[knot, VALUE], knots[knot, SLOPE], knots[knot, NEXT]
+    return on_line(score, low, value, slope, knots[knot + ONE, SCORE], upper)
 
 
 @kernel

@@ -58,6 +58,14 @@ def power(z, m, inverse_t, rest_t, lowest):
 
 
 @inner
+def with_pair(total, rest, e, e2):
+    """A sum and what it has lost, with two more numbers."""
+    x = e + e2
+    new = total + x
+    return new, rest + (lost(total, -x, new) + lost(e, -e2, x))
+
+
+@inner
 def powers(values, start, stop, inverse_t, rest_t, lowest, width, into, block):
     """Write the lifted e of the pairs of lines from ``start`` to ``stop``, and add them to TOTAL."""
     for offset in range(start, stop, 2 * width):
@@ -67,11 +75,7 @@ def powers(values, start, stop, inverse_t, rest_t, lowest, width, into, block):
             e2 = power(values[np.uintp(offset + width + i)], m, inverse_t, rest_t, lowest)
             into[np.uintp(offset + i)] = e
             into[np.uintp(offset + width + i)] = e2
-            x = e + e2
-            before = block[TOTAL + i]
-            new = before + x
-            block[TOTAL + i] = new
-            block[LOST_A + i] += lost(before, -x, new) + lost(e, -e2, x)
+            block[TOTAL + i], block[LOST_A + i] = with_pair(block[TOTAL + i], block[LOST_A + i], e, e2)
 
 
 @inner

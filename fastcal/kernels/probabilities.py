@@ -73,32 +73,37 @@ def add_lines(values, offset, k, step, squares, width, block):
             block[SQUARES + i] = (block[SQUARES + i] + p * p) + q * q
 
 
-@kernel
-def finish(work):
-    """From sums to results."""
-    real = work.dtype.type
+@inner
+def results(width, block):
+    """From the sums of ``width`` rows to results."""
+    real = block.dtype.type
     zero = real(0)
     one = real(1)
     least = real(LEAST)
+    for i in range(width):
+        m = block[MAXIMUM + i]
+        second = block[SECOND + i]
+        p = block[LABEL + i]
+        block[CONFIDENCE * BLOCK + i] = m  # as it came: bins clip it, or take it as another system does
+        m = one if m > one else m
+        second = zero if second < zero else second
+        p = zero if p < zero else p
+        p = one if p > one else p
+        off = one - p
+        # the label's own square is out of SQUARES only where the label is the maximum
+        rest = block[SQUARES + i] if p == m else block[SQUARES + i] + (m * m - p * p)
+        block[MARGIN * BLOCK + i] = m - second
+        block[ENTROPY * BLOCK + i] = block[INFORMATION + i] - m * log(least if m < least else m)
+        block[LOGSUMEXP * BLOCK + i] = zero
+        block[NLL * BLOCK + i] = -log(p)
+        block[BRIER * BLOCK + i] = rest + off * off
+
+
+@kernel
+def finish(work):
+    """From sums to results."""
     for b in range(work.shape[0]):
-        block = work[b]
-        for i in range(BLOCK):
-            m = block[MAXIMUM + i]
-            second = block[SECOND + i]
-            p = block[LABEL + i]
-            block[CONFIDENCE * BLOCK + i] = m  # as it came: bins clip it, or take it as another system does
-            m = one if m > one else m
-            second = zero if second < zero else second
-            p = zero if p < zero else p
-            p = one if p > one else p
-            off = one - p
-            # the label's own square is out of SQUARES only where the label is the maximum
-            rest = block[SQUARES + i] if p == m else block[SQUARES + i] + (m * m - p * p)
-            block[MARGIN * BLOCK + i] = m - second
-            block[ENTROPY * BLOCK + i] = block[INFORMATION + i] - m * log(least if m < least else m)
-            block[LOGSUMEXP * BLOCK + i] = zero
-            block[NLL * BLOCK + i] = -log(p)
-            block[BRIER * BLOCK + i] = rest + off * off
+        results(BLOCK, work[b])
 
 
 @kernel

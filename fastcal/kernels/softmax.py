@@ -105,13 +105,13 @@ def probabilities(scores, work, inverse_t, rest_t, lowest, out):
 
 
 @inner
-def certainty(inverse_t, rest_t, lowest, binary, block):
-    """From a block's sums to what needs no label, and to NLL's part of it, log1p(r)."""
+def certainty(inverse_t, rest_t, lowest, binary, width, block):
+    """From the sums of ``width`` rows of a block to what needs no label, and to NLL's part of it, log1p(r)."""
     real = block.dtype.type
     zero = real(0)
     one = real(1)
     lower = real(LOWERED)
-    for i in range(BLOCK):
+    for i in range(width):
         m = block[MAXIMUM + i]
         rest = (block[REST + i] + block[REST_LOST + i]) * lower
         slope = (block[SLOPE + i] + block[SLOPE_LOST + i]) * lower
@@ -129,31 +129,38 @@ def certainty(inverse_t, rest_t, lowest, binary, block):
         block[NLL * BLOCK + i] = log_total
 
 
+@inner
+def add_label(inverse_t, rest_t, lowest, scale, width, block):
+    """What the label makes of the sums of ``width`` rows: the rest of NLL, and the Brier score times ``scale``."""
+    real = block.dtype.type
+    zero = real(0)
+    one = real(1)
+    lower = real(LOWERED)
+    for i in range(width):
+        m = block[MAXIMUM + i]
+        rest = (block[REST + i] + block[REST_LOST + i]) * lower
+        squares = block[SQUARES + i] * lower
+        z_y = block[LABEL + i]
+        # 0 where y is the maximum, be it +inf, or tied with it: then both formulas of the Brier score agree
+        d = zero if z_y == m else z_y - m
+        gap = -d * inverse_t
+        d = lowest if d < lowest else d
+        total = one + rest
+        inverse = one / total
+        e_y = exp_lifted(d, inverse_t, d * rest_t) * lower
+        off = total - e_y
+        wrong = (one + (squares - e_y * e_y)) + off * off
+        right = rest * rest + squares
+        block[NLL * BLOCK + i] += gap
+        block[BRIER * BLOCK + i] = (right if gap == zero else wrong) * (inverse * inverse) * scale
+
+
 @kernel
 def finish(inverse_t, rest_t, lowest, binary, work):
     """From sums to results. With ``binary`` the two columns of the logits stood for one logit a row: (0, z)."""
     real = work.dtype.type
-    zero = real(0)
-    one = real(1)
-    lower = real(LOWERED)
-    scale = real(0.5) if binary else one  # the Brier score of (N,) is (p - y)^2, half the sum over two classes
+    scale = real(0.5) if binary else real(1)  # the Brier score of (N,) is (p - y)^2, half the sum over two classes
     for b in range(work.shape[0]):
         block = work[b]
-        certainty(inverse_t, rest_t, lowest, binary, block)
-        for i in range(BLOCK):
-            m = block[MAXIMUM + i]
-            rest = (block[REST + i] + block[REST_LOST + i]) * lower
-            squares = block[SQUARES + i] * lower
-            z_y = block[LABEL + i]
-            # 0 where y is the maximum, be it +inf, or tied with it: then both formulas of the Brier score agree
-            d = zero if z_y == m else z_y - m
-            gap = -d * inverse_t
-            d = lowest if d < lowest else d
-            total = one + rest
-            inverse = one / total
-            e_y = exp_lifted(d, inverse_t, d * rest_t) * lower
-            off = total - e_y
-            wrong = (one + (squares - e_y * e_y)) + off * off
-            right = rest * rest + squares
-            block[NLL * BLOCK + i] += gap
-            block[BRIER * BLOCK + i] = (right if gap == zero else wrong) * (inverse * inverse) * scale
+        certainty(inverse_t, rest_t, lowest, binary, BLOCK, block)
+        add_label(inverse_t, rest_t, lowest, scale, BLOCK, block)

@@ -15,7 +15,7 @@ def write(scores, inverse_t, rest_t, lowest, work, prediction, confidence, margi
     """Results of rows of logits (N, K), floats or half floats, from what ``gather`` left in ``work``."""
     for b in range(work.shape[0]):
         block = work[b]
-        certainty(inverse_t, rest_t, lowest, False, block)
+        certainty(inverse_t, rest_t, lowest, False, BLOCK, block)
         first = b * BLOCK
         n = scores.shape[0] - first
         n = n if n < BLOCK else BLOCK

@@ -21,6 +21,7 @@ from ..accumulators.rows import FLOATS, Rows
 from ..accumulators.state import State
 from ..arrays import Array, Column, DataError, NanPolicy, array_of, array_or_bits, predictions, tolerances
 from ..ordered.quantiles import quantiles
+from ..stretches import chosen, elementwise
 from .one_shot import BinOptions
 from .softmax import softmax
 
@@ -95,7 +96,11 @@ class Question:
 
     def _both(self, scores: Array) -> Array:
         """(N,) scores as rows of both classes."""
-        return np.stack([np.zeros_like(scores) if self.from_logits else 1 - scores, scores], axis=1)
+
+        def rows(some: Array) -> Array:
+            return np.stack([np.zeros_like(some) if self.from_logits else 1 - some, some], axis=1)
+
+        return elementwise(rows, scores)
 
     def bins(self) -> Bins:
         """Sums over the bins of one set of predictions: (B,)."""
@@ -129,17 +134,21 @@ class Question:
         weights = None if self.sample_weight is None else array_of("sample_weight", self.sample_weight).reshape(-1)
         found = []
         for k in range(probs.shape[1]):
-            p = np.clip(probs[kept, k], 0, 1)
-            some = p > self.threshold if self.threshold else slice(None)
+            p = elementwise(lambda some: np.clip(some, 0, 1), probs[kept, k])
+            columns = [elementwise(lambda some, k=k: some == k, labels[kept]), p]
+            columns += [] if weights is None else [weights[kept]]
+            if self.threshold:
+                above = elementwise(lambda some: some > self.threshold, p)
+                columns = [chosen(column, above) for column in columns]
             one = Question(
-                (labels[kept] == k)[some],
-                p[some],
+                columns[0],
+                columns[1],
                 n_bins=self.n_bins,
                 binning="quantile",
-                sample_weight=None if weights is None else weights[kept][some],
+                sample_weight=None if weights is None else columns[2],
                 n_threads=self.n_threads,
             )
-            found.append(one.bins().sums if len(p[some]) else None)
+            found.append(one.bins().sums if len(columns[0]) else None)
         size = max((bins.weight.shape[0] for bins in found if bins is not None), default=1)
 
         def stacked(name: str) -> Array:

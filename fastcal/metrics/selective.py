@@ -48,8 +48,8 @@ def aurc(y_true: Any, y_prob: Any, **options: Unpack[SelectiveOptions]) -> float
     ``from_logits=True``. A row is an error where the prediction is not the label; its confidence is the probability of
     the predicted class: the largest p, of (N,) max(p, 1 - p), in float32, or float64 for such. ``confidence`` (N,): any
     other finite numbers, the higher the sooner a row is kept. Options: ``sample_weight`` (N,), ``nan_policy`` (of rows
-    of ``y_prob``), ``n_threads``. Raises DataError, a ValueError, for values or shapes that are not these, and for no
-    rows.
+    of ``y_prob`` that are no distribution, and of missing labels and weights), ``n_threads``. Raises DataError, a
+    ValueError, for values or shapes that are not these, and for no rows.
 
     Weights: a group of equal confidence and weight w counts as w / (W / N) rows of its mean error, N rows of a weight
     above 0 weighing W in all (a sum over a real number of rows is a difference of digamma functions): equal weights

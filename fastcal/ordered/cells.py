@@ -15,7 +15,7 @@ import numpy as np
 from fastcal import kernels
 
 from ..arrays import Array
-from ..stretches import elementwise
+from ..stretches import elementwise, stretches
 from .groups import Groups, blocks_of, in_two_parts
 
 MAX_LEVEL = 63
@@ -52,11 +52,21 @@ class Cells:
         mine, theirs = self.sums, other.sums
         if mine.shape[1] != theirs.shape[1]:
             mine, theirs = (in_two_parts(sums, by_class=by_class) for sums in (mine, theirs))
+        up, their_up = np.int64(level - self.level), np.int64(level - other.level)
         n = len(mine) + len(theirs)
         keys, sums = np.empty(n, np.int64), np.empty((n, mine.shape[1]), mine.dtype)
-        n = kernels.grouping.merge(
-            self.keys, mine, np.int64(level - self.level), other.keys, theirs, np.int64(level - other.level), keys, sums
-        )
+        start = their_start = n = 0
+        for part in stretches(len(self.keys)):  # each with what of the other's is below the next one's first cell
+            stop, their_stop = len(self.keys), len(other.keys)
+            if part.stop < stop:
+                first = self.keys[part.stop] >> up
+                stop = int(np.searchsorted(self.keys, first << up))
+                their_stop = int(np.searchsorted(other.keys, first << their_up))
+            here, there = slice(start, stop), slice(their_start, their_stop)
+            n += kernels.grouping.merge(
+                self.keys[here], mine[here], up, other.keys[there], theirs[there], their_up, keys[n:], sums[n:]
+            )
+            start, their_start = stop, their_stop
         return Cells(level, keys[:n], sums[:n]).limited(limit)
 
     def limited(self, limit: int | None) -> Cells:

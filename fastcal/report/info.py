@@ -30,7 +30,7 @@ def show_environment(found: Mapping[str, Any]) -> None:
 
 def _kept(kept: Mapping[str, Any]) -> dict[str, str]:
     """Where compiled kernels are, and what they took to compile."""
-    where = kept["folder"] or "nowhere: FASTCAL_CACHE is off, or no folder can be written"
+    where = kept["folder"] or ("new ones nowhere, read-only" if kept["folders"] else "nowhere: FASTCAL_CACHE is off")
     flat = {"compiled kernels": f"{where} ({kept['files']:,} files, {size(kept['bytes'])})"}
     for one in kept["folders"]:
         if one["folder"] != kept["folder"] and one["files"]:

@@ -26,6 +26,10 @@ class WarmupStep:
     """Something that was run once: its name, the seconds that it took, and how many kernels were compiled for it.
 
     ``number`` of ``total``: in which order it ended.
+
+    >>> import fastcal as fc
+    >>> fc.warmup(what=["ood"], dtypes=["float32"], classes=[1], forms=["probs"])[0].name
+    'ood: float32 probs, binary'
     """
 
     name: str

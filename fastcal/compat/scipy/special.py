@@ -39,13 +39,14 @@ def softmax(x: Any, axis: Any = None) -> Any:
     rounded once. Complex and other integers are scipy's, and so is an array with +inf, which makes its row NaN there.
     A row of NaN comes without scipy's RuntimeWarning.
     """
+    _hand_on_long(x, axis)
     given, axis = _logits(x), _axis(axis)
     if axis is None:
         return ours.softmax(given.reshape(-1)).reshape(given.shape)
     if given.ndim == 2 and axis == 0 and given.size <= FEW_ACROSS:
         # turned, a few rows go the short way
         return np.ascontiguousarray(ours.softmax(np.ascontiguousarray(given.T)).T)
-    return ours.softmax(given, axis=_not_long(given, axis))
+    return ours.softmax(given, axis=_last(given, axis))
 
 
 @stands_for(theirs.log_softmax)
@@ -56,10 +57,11 @@ def log_softmax(x: Any, axis: Any = None) -> Any:
     """
     if type(x) is np.ndarray and x.size <= FEW_ALONG:
         hand_on()
+    _hand_on_long(x, axis)
     given, axis = _logits(x), _axis(axis)
     if axis is None:
         return ours.log_softmax(given.reshape(-1)).reshape(given.shape)
-    return ours.log_softmax(given, axis=_not_long(given, axis))
+    return ours.log_softmax(given, axis=_last(given, axis))
 
 
 @stands_for(theirs.logsumexp)
@@ -115,11 +117,12 @@ def _last(given: Array, axis: Any) -> Any:
     return -1 if type(axis) is int and axis == given.ndim - 1 else axis
 
 
-def _not_long(given: Array, axis: Any) -> Any:
-    """The axis, unless it has too many numbers, each apart from the next."""
-    if type(axis) is int and -given.ndim <= axis < given.ndim - 1 and axis != -1 and given.shape[axis] > LONG:
+def _hand_on_long(values: Any, axis: Any) -> None:
+    """Not for us: many numbers along the axis, each apart from the next."""
+    if type(values) is not np.ndarray or type(axis) is not int or axis in (-1, values.ndim - 1):
+        return
+    if -values.ndim <= axis < values.ndim and values.shape[axis] > LONG:
         hand_on()
-    return _last(given, axis)
 
 
 def __getattr__(name: str) -> Any:
