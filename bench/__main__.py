@@ -16,7 +16,20 @@ from types import ModuleType
 from comparisons import TABLE
 from peers import available
 
-from . import calibration, calibrators, courses, ensembles, machine, ood, order, readme, selective, small_calls
+from . import (
+    calibration,
+    calibrators,
+    courses,
+    ensembles,
+    first_calls,
+    machine,
+    ood,
+    order,
+    readme,
+    selective,
+    small_calls,
+    swaps,
+)
 from .machine import Bystanders, Figure
 from .race import FULL, QUICK, Line, measure, use_all_cores
 
@@ -32,6 +45,7 @@ SETS: dict[str, ModuleType] = {
     "selective": selective,
     "calibrators": calibrators,
     "calls": small_calls,
+    "swaps": swaps,
 }
 
 LIBRARIES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "torchmetrics", "netcal")
@@ -134,7 +148,7 @@ def processes(quick: bool) -> dict[str, Callable[[], list[Figure]]]:
     peers = [name for name, peer in report.peers.items() if available(peer)]
     return {
         "memory": lambda: machine.extra_memory(peers),
-        "import": lambda: machine.import_time(5 if quick else 15),
+        "import": lambda: first_calls.figures(5 if quick else 15),
         "cold": lambda: machine.first_calls(1 if quick else 3),
         "logits": machine.logits_memory,
         "fit-memory": machine.fit_memory,

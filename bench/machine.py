@@ -116,13 +116,6 @@ def turn_about(programs: Mapping[str, Sequence[str]], repeats: int) -> dict[str,
     return {name: statistics.median(values[1:]) for name, values in times.items()}
 
 
-def import_time(repeats: int) -> list[Figure]:
-    """``import fastcal`` in a fresh process, against ``import numpy``."""
-    times = turn_about({"ours": ("-c", "import fastcal"), "numpy": ("-c", "import numpy")}, repeats)
-    note = f"{times['ours'] * 1e3:.0f} ms against {times['numpy'] * 1e3:.0f} ms"
-    return [Figure("import", "import fastcal", times["ours"] / times["numpy"], "x import numpy", 1.25, note)]
-
-
 def first_calls(repeats: int) -> list[Figure]:
     """A fresh process that calls every kernel of the report: with an empty cache, and again with that cache."""
     cold, warm, numba = [], [], []

@@ -38,7 +38,15 @@ WEIGHTS = f"a weight is 0, or from {LEAST_WEIGHT:g} to {MOST_WEIGHT:g}"
 
 
 class DataError(ValueError):
-    """A value that an argument does not take: which argument, which place, and why."""
+    """A value that an argument does not take: which argument, which place, and why.
+
+    >>> import fastcal as fc
+    >>> try:
+    ...     fc.ece([0, 1], [0.2, 1.7])
+    ... except fc.DataError as error:
+    ...     error.argument, error.index, str(error)[:18]
+    ('y_prob', (1,), 'y_prob[1] is 1.7; ')
+    """
 
     def __init__(self, argument: str, index: tuple[int, ...], problem: str) -> None:
         super().__init__(argument, index, problem)

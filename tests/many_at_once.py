@@ -269,7 +269,7 @@ def cold(jobs, folder=None):
         first = [_cold(job, cache) for job in jobs]
         found = [_printed(process) for process in first]
         found += [_printed(_cold(jobs[0], cache))]
-        assert any(Path(cache).rglob("*.nbi")), "nothing was cached"
+        assert any(path.is_file() for path in Path(cache).rglob("*")), "nothing was cached"
     return found, [*jobs, jobs[0]]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib
+import inspect
 import pkgutil
 import subprocess
 import sys
@@ -56,6 +57,8 @@ def all_modules():
 
 @pytest.mark.parametrize("name", all_modules())
 def test_examples_run(name):
+    if "torch" in name:
+        pytest.importorskip("torchmetrics", reason="needs the bench extra")
     module = importlib.import_module(name)
     assert doctest.testmod(module).failed == 0
 
@@ -65,6 +68,24 @@ def test_every_public_function_has_an_example_that_runs():
         documented = getattr(fastcal, name)
         if callable(documented) and not isinstance(documented, type):
             assert ">>> " in documented.__doc__, name
+
+
+BETWEEN_MODULES = {"of", "undefined", "figure", "part_state", "located", "ranking", "empty"}  # public to ours alone
+
+
+def test_every_public_class_and_method_has_an_example():
+    """A method's may stand with the same method of another class."""
+    classes = [found for name in fastcal.__all__ if isinstance(found := getattr(fastcal, name), type)]
+    shown, named = set(), set()
+    for one in classes:
+        assert ">>> " in (one.__doc__ or ""), one
+        for name, method in inspect.getmembers(one, callable):
+            if not name.startswith("_") and str(getattr(inspect.unwrap(method), "__module__", "")).startswith(
+                "fastcal"
+            ):
+                named.add(name)
+                shown |= {name} if ">>> " in (method.__doc__ or "") else set()
+    assert named - shown <= BETWEEN_MODULES
 
 
 def test_no_file_is_longer_than_400_lines():
@@ -99,6 +120,21 @@ def test_the_readmes_order_of_imports_is_the_contract():
     assert f"`{order}`" in README
     rooms = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert rooms - {"__init__", "__main__"} == set(order.replace("|", "->").replace(" ", "").split("->"))
+
+
+OF_OTHERS = README[README.index("## As a backend") :].split("```python\n")[1:]
+
+
+@pytest.mark.parametrize("block", OF_OTHERS, ids=range(len(OF_OTHERS)))
+def test_the_readmes_python_for_other_libraries_runs(block, tmp_path, monkeypatch):
+    """In a file of its own, as Numba's cache needs one."""
+    if "torch" in block:
+        pytest.importorskip("torchmetrics", reason="needs the bench extra")
+    path = tmp_path / "of_the_readme.py"
+    path.write_text(block.split("```", 1)[0])
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    done = subprocess.run([sys.executable, "-W", "ignore", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_readmes_python_runs():

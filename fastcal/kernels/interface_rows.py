@@ -37,6 +37,9 @@ def divided(row, temperature):
     """rows.divisor: 1 / T, what rounding lost of it, and the lowest difference; NaN for no temperature."""
     real = row.dtype.type
     t = np.float64(temperature)
+    lowest = _LOWEST32 if row.itemsize == 4 else _LOWEST64
+    if t == 1.0:  # two divisions would take as long as a short row
+        return real(1), real(0), real(lowest)
     large = 3.4028234663852886e38 if row.itemsize == 4 else 1.7976931348623157e308
     if not (1e3 / large < t < large / 1e3):
         t = np.nan
@@ -45,7 +48,6 @@ def divided(row, temperature):
     scale = 2.0**-500 if t > 1e200 else 2.0**500 if t < 1e-200 else 1.0
     high, low = product_of(t * scale, np.float64(inverse) / scale)
     rest = ((1.0 - high) - low) / t
-    lowest = _LOWEST32 if row.itemsize == 4 else _LOWEST64
     return inverse, real(rest), real(lowest * t)
 
 

@@ -40,7 +40,12 @@ class ProbOptions(RowOptions, total=False):
 
 @dataclass(frozen=True)
 class SoftmaxSummary:
-    """Arrays (N,), see :func:`softmax_summary`; ``prediction`` is int64, the others are floats."""
+    """Arrays (N,), see :func:`softmax_summary`; ``prediction`` is int64, the others are floats.
+
+    >>> import fastcal as fc
+    >>> fc.softmax_summary([[0.0, 2.0], [1.0, 1.0]]).margin.round(4).tolist()
+    [0.7616, 0.0]
+    """
 
     prediction: Array
     confidence: Array
