@@ -197,7 +197,7 @@ def softmax_summary(z: Array, temperature: float = 1.0) -> tuple[int, float, flo
     >>> from fastcal import jit
     >>> prediction, confidence, margin, entropy, _ = jit.softmax_summary(np.array([1.0, 3.0]), 2.0)
     >>> prediction, round(confidence, 4), round(margin, 4), round(entropy, 4)
-    (1, 0.7311, 0.4621, 0.5823)
+    (1, 0.7311, 0.4621, 0.5822)
     """
     stamped()
     takes_row(z)
