@@ -277,7 +277,7 @@ def _cold(job, cache):
     code = COLD.format(here=HERE, **job._replace(rows=tuple(job.rows))._asdict())
     return subprocess.Popen(
         [sys.executable, "-c", code],
-        env={**os.environ, "NUMBA_CACHE_DIR": cache, "PYTHONFAULTHANDLER": "1"},
+        env={**os.environ, "FASTCAL_CACHE_DIR": cache, "PYTHONFAULTHANDLER": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
