@@ -179,8 +179,8 @@ CALLS = {
 # What is called with (N,) scores, and with rows: each name in either, or as it is in the first.
 OF_ROWS = [name for name in CALLS if name.endswith((", rows", ", logits", ", weighted"))]
 OF_LINES = [name for name in CALLS if name not in OF_ROWS]
-# Neither takes arrays.
-WITHOUT = {"load_calibrator", "read_batches", "__version__"}
+# None takes arrays.
+WITHOUT = {"load_calibrator", "read_batches", "warmup", "__version__"}
 
 
 def answer(name, arrays):

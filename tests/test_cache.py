@@ -347,3 +347,20 @@ def test_in_a_folder_like_tmp_a_strangers_entry_is_not_run(folder, monkeypatch):
     assert kernels.caching._is_trusted(path.stat(), folder)
     monkeypatch.setattr(kernels.caching.os, "fstat", lambda _: strangers)
     assert kernels.caching._read(folder, path.name) is None
+
+
+def test_what_a_closure_closes_over_is_not_kept():
+    """Its name, its file and its code are those of others."""
+
+    def filled(number):
+        @jit.kernel
+        def fill(values):
+            for i in range(len(values)):
+                values[i] = number
+
+        return fill
+
+    for number in (1.0, 2.0):
+        values = np.zeros(2)
+        filled(number)(values)
+        assert values.tolist() == [number, number]

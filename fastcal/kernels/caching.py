@@ -172,6 +172,9 @@ class KernelCache:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
+        code = function.__code__  # of one outside this folder the stamp says nothing
+        named = repr((code.co_names, code.co_varnames, [one for one in code.co_consts if not hasattr(one, "co_code")]))
+        self._code = hashlib.sha256(code.co_code + named.encode()).hexdigest()
         self._began = 0.0
 
     @property
@@ -219,7 +222,7 @@ class KernelCache:
     def _entry(self, sig: Any, codegen: Any) -> tuple[str, str]:
         """The name of a signature's entry, and the processor that it is for."""
         target = codegen.magic_tuple()
-        depends = [self._name, str(_arguments(sig)), fingerprint(), *MAKERS.values(), *map(str, target)]
+        depends = [self._name, self._code, str(_arguments(sig)), fingerprint(), *MAKERS.values(), *map(str, target)]
         digest = hashlib.sha256("\0".join(depends).encode()).hexdigest()
         return f"{self._name}-{fingerprint()[:STAMP_DIGITS]}-{digest[:20]}{SUFFIX}", str(target[1])
 

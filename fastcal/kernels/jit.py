@@ -35,7 +35,8 @@ INNER_OPTIONS = {**OPTIONS, "no_cpython_wrapper": True}
 def kernel(function: Function) -> Function:
     """Compile ``function`` at its first call, with the project's options, and keep it on disk."""
     compiled = _compiled(function, OPTIONS)
-    if caching.is_enabled():
+    # A closure's name does not say what it closes over: its code is another one each time.
+    if caching.is_enabled() and function.__closure__ is None and "<locals>" not in function.__qualname__:
         compiled._cache = caching.KernelCache(function)  # type: ignore[attr-defined]
     return compiled
 

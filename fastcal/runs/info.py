@@ -35,7 +35,7 @@ EXTRAS = {
     "io": ("pyarrow",),
     "plot": ("matplotlib", "jinja2"),
     "sklearn": ("scikit-learn",),
-    "torch": ("torch",),
+    "torch": ("torch", "torchmetrics"),
     "dask": ("dask", "distributed"),
 }
 NEEDED = ("numba", "llvmlite", "numpy", "scipy")
