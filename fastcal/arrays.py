@@ -283,9 +283,12 @@ def predictions(
         weights = Column("sample_weight", given, np.dtype(np.float64))
     labels = without_gaps("y_true", labels.reshape(-1), "every row needs a label", gaps)
     column = _score_column("y_prob", scores, bits)
-    if gaps:
+    if gaps:  # what else such a row holds is not looked at
         missing = np.logical_or.reduce([one.missing for one in gaps])
         column = GappedColumn(column.argument, column.values, column.dtype, column, missing)
+        labels = np.where(missing, labels.dtype.type(0), labels)
+        if weights is not None:
+            weights = dataclasses.replace(weights, values=np.where(missing, given.dtype.type(0), given))
     return Predictions(
         LabelColumn("y_true", labels, np.dtype(np.int64)), column, weights, from_logits, lead, tuple(gaps[::-1])
     )

@@ -123,6 +123,7 @@ def test_averages_over_classes(average):
     same_by_itself(metrics.roc_auc_score, y, p, multi_class="ovr", average=average, sample_weight=weight)
     same_by_itself(metrics.average_precision_score, y, p, average=average)
     same_by_itself(metrics.average_precision_score, y, p, average=average, sample_weight=weight)
+    assert type(metrics.average_precision_score(y, p)) is float  # as scikit-learn's, which prints like one
     if average is None:
         handed_on(metrics.roc_auc_score, y, p, multi_class="ovo", average=average)
     else:
@@ -237,6 +238,7 @@ def test_what_scikit_learn_says(case):
         ("brier_score_loss", {"sample_weight": np.zeros(12)}),
         ("log_loss", {"normalize": "no"}),
         ("log_loss", {"sample_weight": np.zeros(12)}),
+        ("log_loss", {"sample_weight": np.zeros(12), "normalize": False}),
         ("log_loss", {"sample_weight": np.ones(5)}),
         ("log_loss", {"labels": [0]}),
         ("log_loss", {"labels": [[0, 1]]}),

@@ -141,6 +141,10 @@ def test_a_row_that_is_missing_is_not_looked_at():
     """Neither its score nor its weight has to be in order; those of other rows have."""
     y, p = np.ma.masked_array([1, 0, 1], [0, 1, 0]), np.array([0.5, 7.0, 0.25])
     assert fc.ece(y, p, nan_policy="omit") == fc.ece([1, 1], [0.5, 0.25])
+    assert fc.ece(y, p, sample_weight=[1, -1, 1], nan_policy="omit") == fc.ece([1, 1], [0.5, 0.25])
+    weights = np.ma.masked_array([1, 0, 1], [0, 1, 0])
+    assert fc.ece([1, 9, 1], p, sample_weight=weights, nan_policy="omit") == fc.ece([1, 1], [0.5, 0.25])
+    assert fc.aurc([1, 9, 1], p, sample_weight=weights, nan_policy="omit") == fc.aurc([1, 1], [0.5, 0.25])
     p[2] = 7
     with pytest.raises(fc.DataError, match=r"y_prob\[2\] is 7"):
         fc.ece(y, p, nan_policy="omit")

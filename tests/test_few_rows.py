@@ -97,6 +97,11 @@ def test_what_is_wrong_is_said_as_of_many():
         fc.ece(y, p, n_bins=True)
     with pytest.raises(ValueError, match="closed is 'both'"):
         fc.ece(y, p, closed="both")
+    for labels in (y, y.tolist()):
+        with pytest.raises(ValueError, match=r"closed is \['left'\]"):
+            fc.ece(labels, p, closed=["left"])
+        with pytest.raises(ValueError, match=r"convention is \['guo'\]"):
+            fc.ece(labels, p, convention=["guo"])
     with pytest.raises(TypeError, match="unexpected keyword"):
         fc.ece(y, p, bins=10)
 

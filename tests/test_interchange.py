@@ -125,6 +125,33 @@ def test_an_array_is_read_once_from_a_capsule():
         array_of("y_prob", Same())
 
 
+class Stream:
+    """What can be read but once, and has no rows then."""
+
+    def __init__(self, values):
+        self.values = pa.chunked_array([values])
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        given, self.values = self.values, self.values[:0]
+        return given.__arrow_c_stream__()
+
+
+def test_what_can_be_read_once():
+    some = np.random.default_rng(0)
+    p, w = some.random((2, 40))
+    y = (some.random(40) < p).astype(int)
+
+    def both():
+        assert fc.compare(Stream(y), p, p / 2, sample_weight=Stream(w)) is not None
+        names = ("ece", "adaptive_ece", "tace", "spiegelhalter_test", "score_decomposition")
+        for call in (getattr(fc, name) for name in names):
+            yield call(Stream(y), Stream(p), sample_weight=Stream(w)), call(y, p, sample_weight=w)
+        yield fc.corp_curve(Stream(y), Stream(p)).fitted.tolist(), fc.corp_curve(y, p).fitted.tolist()
+
+    for found, expected in both():
+        assert found == expected
+
+
 def test_a_stream_that_fails_says_why():
     def batches():
         yield pa.record_batch({"a": [1.0]})
@@ -231,6 +258,16 @@ def test_lists_of_arrays():
         array_of("y_prob", [pa.array([0.5, 1.0]), pa.array([0.5])])
     with pytest.raises(TypeError, match=r"y_prob\[1\] holds text"):
         array_of("y_prob", [pa.array([0.5]), pa.array(["a"])])
+
+
+def test_numbers_of_bfloat16_by_themselves():
+    torch = pytest.importorskip("torch", reason="needs the bench extra")
+    half = torch.tensor(0.25, dtype=torch.bfloat16)
+    assert array_of("y_prob", half).shape == ()
+    assert array_of("y_prob", [half, half]).tolist() == [0.25, 0.25]
+    assert fc.ece([0, 1], [half, half]) == 0.25
+    with pytest.raises(TypeError, match=r"y_prob is a list that cannot be read: .*BFloat16"):
+        array_of("y_prob", [[half, half]])
 
 
 def test_small_numbers_of_ml_dtypes():

@@ -113,6 +113,9 @@ def test_rows_that_are_ignored():
     report.update(PROBS, labels, groups=groups)
     by_hand = fc.Evaluation(groups=True).update(LABELS[kept], PROBS[kept], groups=groups[kept].numpy()).compute()
     assert report.report()["groups"].to_dict() == by_hand["groups"].to_dict()
+    for wrong in (groups[1:], torch.cat([groups, groups]).tolist()):
+        with pytest.raises(fc.DataError, match=r"groups has shape \([0-9]+,\), expected \([0-9]+,\)"):
+            report.update(PROBS, labels, groups=wrong)
     report.update(PROBS[:2], LABELS[:2], groups=[0, 1])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 
 pytest.importorskip("torch", reason="needs the bench extra")
@@ -14,6 +16,12 @@ import fastcal as fc
 from fastcal.integrations import torch as ft
 
 NAN = float("nan")
+
+
+def nested():
+    with warnings.catch_warnings():  # that it is a prototype
+        warnings.simplefilter("ignore")
+        return torch.nested.nested_tensor([PROBS[0], PROBS[1]])
 
 
 def with_value(tensor, place, value):
@@ -45,6 +53,7 @@ OF_ANOTHER_KIND = {
     "an array": (PROBS.numpy(), LABELS, "preds is a ndarray"),
     "complex": (PROBS.to(torch.complex64), LABELS, "preds has dtype complex"),
     "sparse": (PROBS.to_sparse(), LABELS, "preds is sparse"),
+    "nested": (nested(), LABELS[:2], "preds is sparse, nested or quantized"),
     "elsewhere": (PROBS.to("meta"), LABELS, r"preds is on meta; call preds.cpu\(\) first, or make .* move=True"),
     "labels elsewhere": (PROBS, LABELS.to("meta"), r"target is on meta; call target.cpu\(\) first"),
 }

@@ -222,6 +222,8 @@ def _batches(y_true: Any, prob_a: Any, prob_b: Any, weights: Any, from_logits: t
     scores = [array_of(name, given) for name, given in zip(SIDES, (prob_a, prob_b), strict=True)]
     if scores[0].shape != scores[1].shape:
         raise DataError("prob_b", (), f"has shape {scores[1].shape}, expected that of prob_a, {scores[0].shape}")
+    y_true = array_of("y_true", y_true)
+    weights = None if weights is None else array_of("sample_weight", weights)
     found = []
     for name, given, logits in zip(SIDES, scores, from_logits, strict=True):
         try:

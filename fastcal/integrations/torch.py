@@ -14,10 +14,10 @@ tensor(0.2500, dtype=torch.float64)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from ..accumulators import evaluation
@@ -25,6 +25,7 @@ from ..accumulators.ordered import RankingAccumulator
 from ..accumulators.scores import ScoreAccumulator
 from ..accumulators.selective import SelectiveAccumulator
 from ..accumulators.uncertainty import UncertaintyAccumulator
+from ..arrays import DataError, labels_of
 from ..metrics.binning import Question
 from .torch_calibration import ErrorOf, accumulator_of
 from .torch_inputs import Batch, local
@@ -153,7 +154,10 @@ class Evaluation(AccumulatorMetric):
             groups = options["groups"]
             groups = groups.detach().cpu().numpy() if isinstance(groups, Tensor) else groups
             if batch.kept is not None:
-                groups = np.asarray(groups).reshape(-1)[batch.kept]
+                groups = labels_of("groups", groups)
+                if groups.shape not in (batch.lead, (math.prod(batch.lead),)):
+                    raise DataError("groups", (), f"has shape {groups.shape}, expected {batch.lead}")
+                groups = groups.reshape(-1)[batch.kept]
             options = {**options, "groups": groups}
         seen.update(batch.y_true, batch.y_prob, **options)
 

@@ -64,8 +64,8 @@ def local(argument: str, tensor: Any, *, move: bool) -> Tensor:
     if not isinstance(tensor, Tensor):
         hint = "torch.as_tensor takes arrays without a copy"
         raise TypeError(f"{argument} is a {type(tensor).__name__}; expected a torch.Tensor ({hint})")
-    if tensor.layout != torch.strided or tensor.is_quantized:
-        raise TypeError(f"{argument} is sparse or quantized; expected a dense tensor of numbers")
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested:
+        raise TypeError(f"{argument} is sparse, nested or quantized; expected a dense tensor of numbers")
     tensor = tensor.detach()
     if tensor.device.type != "cpu":
         if not move:

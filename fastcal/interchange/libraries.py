@@ -78,7 +78,7 @@ def _asked(argument: str, values: Any, ask: Callable[[Any], Array]) -> Array:
     """What a library makes of an array; what goes wrong in it names the argument."""
     try:
         return ask(values)
-    except ValueError:
+    except (ValueError, MemoryError):
         raise
     except Exception as error:
         problem = (str(error).splitlines() or [_name(error)])[0]
@@ -95,7 +95,7 @@ def _of_sequence(argument: str, values: Any) -> Array:
     """A list or tuple of numbers or of arrays, those of other libraries one by one."""
     first = values[0] if values else None
     if isinstance(first, np.generic) or not is_array(first):
-        return np.asarray(values)
+        return _asked(argument, values, np.asarray)
     if all(type(one) is np.ndarray for one in values):
         return np.asarray(values)
     parts = [as_array(f"{argument}[{k}]", one) for k, one in enumerate(values)]
@@ -115,7 +115,8 @@ def widened(bits: Array) -> Array:
     if isinstance(bits, np.ma.MaskedArray):
         found = np.ma.MaskedArray(widened(bits.data), np.ma.getmaskarray(bits))
         return found.view(type(bits))
-    return (np.ascontiguousarray(bits).view(np.uint16).astype(np.uint32) << np.uint32(16)).view(np.float32)
+    whole = np.asarray(bits, order="C").view(np.uint16).astype(np.uint32)  # in the shape that it has, () too
+    return np.asarray(whole << np.uint32(16)).view(np.float32)
 
 
 def _refuse_sparse(argument: str, values: Any) -> None:

@@ -59,6 +59,9 @@ class Question:
             self.y_prob = _filled(given)
         elif given.dtype != np.uint16:  # a tensor's bits do not say what they are; all are widened chunk by chunk
             self.y_prob = given
+        self.y_true = array_of("y_true", self.y_true)  # once, of what may be a stream or many chunks
+        if self.sample_weight is not None:
+            self.sample_weight = array_of("sample_weight", self.sample_weight)
         if self.target == "auto":
             self.target = "positive" if given.ndim == 1 else "top-label"
         elif self.target == "positive" and given.ndim > 1:
@@ -188,7 +191,8 @@ class Question:
 
     def uniform(self) -> Binning:
         """Bins that do not depend on the data."""
-        if type(self.n_bins) in (int, type(None)) and isinstance(self.binning, str):
+        names = all(one is None or type(one) is str for one in (self.closed, self.convention))
+        if type(self.n_bins) in (int, type(None)) and isinstance(self.binning, str) and names:
             return _uniform(self.n_bins, self.binning, self.closed, self.convention)
         return Binning(self.n_bins, self.binning, self.closed, self.convention)
 
@@ -236,10 +240,12 @@ def bins_at_once(y_true: Any, y_prob: Any, options: BinOptions, *, squares: bool
             return None
     p, labels = y_prob.view(), y_true.view()
     p.flags.writeable = labels.flags.writeable = False
-    n_bins = options.get("n_bins")
-    if not (n_bins is None or type(n_bins) is int) or options.get("convention") == "calibre":
+    n_bins, closed, convention = (options.get(name) for name in ("n_bins", "closed", "convention"))
+    if not (n_bins is None or type(n_bins) is int) or convention == "calibre":
         return None  # calibre's number of bins depends on that of rows
-    part = _part(n_bins, options.get("closed"), options.get("convention"), squares)
+    if not all(one is None or type(one) is str for one in (closed, convention)):
+        return None
+    part = _part(n_bins, closed, convention, squares)
     return part.at_once(p, labels, Column("y_prob", p, p.dtype))
 
 

@@ -14,6 +14,7 @@ from ..arrays import Array, DataError, array_of
 from ..ordered.columns import Names, scored_rows
 from ..ordered.groups import Groups, blocks, blocks_of, groups
 from ..stretches import elementwise
+from .one_shot import read_once
 from .scoring import brier_score, nll
 
 NAMES = Names("y_prob", "y_true", "sample_weight")
@@ -55,14 +56,22 @@ def score_decomposition(
     """
     if score not in ("brier", "log"):
         raise ValueError(f"score is {score!r}; expected 'brier' or 'log'")
-    _check_one_a_row(y_prob)
-    mean = (brier_score if score == "brier" else nll)(y_true, y_prob, sample_weight=sample_weight, n_threads=n_threads)
+    y_true, y_prob, sample_weight = _read(y_true, y_prob, sample_weight)
+    mean = _mean(brier_score if score == "brier" else nll, y_true, y_prob, sample_weight, n_threads)
     rows = scored_rows(y_prob, y_true, sample_weight, names=NAMES, labels_only=True, n_threads=n_threads)
     fit = blocks(rows, n_threads=n_threads)
     weight = math.fsum(fit.weight)
     recalibrated = math.fsum(fit.weight * _spread(fit.value, score)) / weight
     reference = float(_spread(np.array([math.fsum(fit.weight * fit.value) / weight]), score)[0])
     return ScoreDecomposition(mean, max(mean - recalibrated, 0.0), max(reference - recalibrated, 0.0), reference)
+
+
+def _mean(score: Any, y_true: Any, y_prob: Any, sample_weight: Any, n_threads: int | None) -> float:
+    """The mean score; its errors do not speak of a ``nan_policy``, of which there is none here."""
+    try:
+        return float(score(y_true, y_prob, sample_weight=sample_weight, n_threads=n_threads))
+    except DataError as error:
+        raise DataError(error.argument, error.index, error.problem.partition("nan_policy=")[0].rstrip(" ;(")) from None
 
 
 def _spread(rate: Array, score: str) -> Array:
@@ -126,8 +135,8 @@ def corp_curve(
         raise ValueError(f"n_resamples is {n_resamples!r}; expected an integer of at least 1")
     if band is not None and sample_weight is not None:
         raise ValueError("sample_weight is given; bands are drawn for rows without weights")
-    _check_one_a_row(y_prob)
-    brier_score(y_true, y_prob, sample_weight=sample_weight, n_threads=n_threads)  # are these labels and probabilities
+    y_true, y_prob, sample_weight = _read(y_true, y_prob, sample_weight)
+    _mean(brier_score, y_true, y_prob, sample_weight, n_threads)  # are these labels and probabilities
     rows = scored_rows(y_prob, y_true, sample_weight, names=NAMES, labels_only=True, n_threads=n_threads)
     found = groups(rows, n_threads, by_class=False)
     fit = blocks_of(found)
@@ -173,7 +182,11 @@ def _both(count: Array, hits: Array) -> Array:
     return np.stack([count - hits, hits], axis=1)
 
 
-def _check_one_a_row(y_prob: Any) -> None:
+def _read(y_true: Any, y_prob: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+    """The arguments, to be looked at more than once; raises DataError for scores that are not one a row."""
+    y_prob = read_once("y_prob", y_prob)
     shape = array_of("y_prob", y_prob).shape
     if len(shape) != 1:
         raise DataError("y_prob", (), f"has shape {shape}; expected P(y = 1), one number a row")
+    weights = None if sample_weight is None else array_of("sample_weight", sample_weight)
+    return array_of("y_true", y_true), y_prob, weights

@@ -6,7 +6,7 @@ from typing import Any, Unpack
 
 from ..accumulators.order import OrderAccumulator
 from ..accumulators.spiegelhalter import SpiegelhalterAccumulator, SpiegelhalterTest
-from .one_shot import Options, one_shot
+from .one_shot import Options, one_shot, seen_once
 
 
 def ks_calibration_error(y_true: Any, y_prob: Any, **options: Unpack[Options]) -> float:
@@ -60,8 +60,8 @@ def spiegelhalter_test(y_true: Any, y_prob: Any, **options: Unpack[Options]) -> 
     >>> fc.spiegelhalter_test([0, 0, 1, 1], [0.2, 0.4, 0.6, 0.8]).p_value > 0.05
     True
     """
-    test = {name: one_shot(SpiegelhalterAccumulator, name, y_true, y_prob, options) for name in FIGURES}
-    return SpiegelhalterTest(*test.values())
+    seen = seen_once(SpiegelhalterAccumulator, y_true, y_prob, options)
+    return SpiegelhalterTest(*(seen.figure(name) for name in FIGURES))
 
 
 FIGURES = ("spiegelhalter_z", "spiegelhalter_p")

@@ -79,10 +79,8 @@ def losses(probs: Array, places: Array, weights: Array | None, normalize: bool) 
 
     row_bytes = probs.itemsize * (probs.shape[1] if probs.ndim > 1 else 1) + 32
     engine.run(len(probs), row_bytes, _per_chunk(probs), lambda: add)
-    total = math.fsum(found.values())
-    if not normalize:
-        return total
     weight = len(probs) if weights is None else float(weights.sum())
     if not weight > 0:
         hand_on()
-    return total / weight
+    total = math.fsum(found.values())
+    return total / weight if normalize else total

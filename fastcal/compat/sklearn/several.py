@@ -23,8 +23,9 @@ def against_rest(figure: Figure, places: Array, scores: Array, average: Any, wei
     if average is None:
         return np.asarray(found)
     if average == "macro":
-        return np.average(found)
-    return np.average(found, weights=[np.count_nonzero(hit) if weights is None else weights[hit].sum() for hit in hits])
+        return float(np.average(found))
+    shares = [np.count_nonzero(hit) if weights is None else weights[hit].sum() for hit in hits]
+    return float(np.average(found, weights=shares))
 
 
 def against_each_other(figure: Figure, places: Array, scores: Array, average: Any) -> Any:
