@@ -61,6 +61,7 @@ class _Call(Generic[W]):
         self.failures: list[BaseException] = []
         self.taking = threading.Lock()
         self.next = 0
+        self.at_work = 0
         self.began = time.perf_counter()
 
     def done(self) -> list[W]:
@@ -78,6 +79,11 @@ class _Call(Generic[W]):
                     thread.join()
                 except BaseException as error:  # Ctrl-C while waiting: they end after their chunk
                     self.failures.append(error)
+        while self.at_work:  # a join that was interrupted takes its thread for ended (Python before 3.13)
+            try:
+                time.sleep(0.001)
+            except BaseException as error:
+                self.failures.append(error)
         if self.failures:
             raise self.failures[0]
         return self.workers
@@ -100,10 +106,15 @@ class _Call(Generic[W]):
     def assist(self, worker: W) -> None:
         """What a helper does."""
         helping()
+        with self.taking:
+            self.at_work += 1
         try:
             self.work(worker, helps=True)
         except BaseException as error:
             self.failures.append(error)
+        finally:
+            with self.taking:
+                self.at_work -= 1
 
     def work(self, worker: W, *, helps: bool = False) -> None:
         """Work on chunks while there are any; the caller starts helpers meanwhile, and they end, as cores allow."""

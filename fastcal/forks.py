@@ -20,11 +20,16 @@ class _Linear:
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
-        self.n = 0
+        self.threads: set[int] = set()
+
+    def is_over(self) -> bool:
+        """Whether no other thread is: this one, which forks, is not, though Ctrl-C may have left its name here."""
+        return self.threads <= {threading.get_ident()}
 
 
+LONGEST = 60.0  # seconds that a fork waits for a product of matrices: a name may be left of one that was interrupted
 _linear = _Linear()
-_compiler: list[Any] = []  # its lock, while this process forks
+_held: list[Any] = []  # locks, while this process forks
 _generation = 0  # forks that lie between this process and the first
 
 
@@ -34,14 +39,14 @@ def linear_algebra() -> Iterator[None]:
 
     A fork makes OpenBLAS end its threads and wait for them: it waits for ever where one is at work (0.3.30, say).
     """
-    here = _linear
+    here, thread = _linear, threading.get_ident()
     with here.changed:
-        here.n += 1
+        here.threads.add(thread)
     try:
         yield
     finally:
         with here.changed:
-            here.n -= 1
+            here.threads.discard(thread)
             here.changed.notify_all()
 
 
@@ -88,7 +93,9 @@ class Guard:
             if self._generation == _generation:
                 self._lock.acquire()
             elif not self._lock.acquire(timeout=1):  # its holder may be about to say that it is of this process
-                raise RuntimeError(self._problem)
+                if self._generation != _generation:
+                    raise RuntimeError(self._problem)
+                self._lock.acquire()
         self._generation = _generation
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
@@ -96,26 +103,23 @@ class Guard:
 
 
 def _before() -> None:
-    lock = getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None)
-    if lock is not None:
-        lock.acquire()
-        _compiler.append(lock)
-    _linear.changed.acquire()
-    while _linear.n:
-        _linear.changed.wait()
+    compiler = getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None)
+    for lock in (compiler, _linear.changed):
+        if lock is not None:
+            lock.acquire()
+            _held.append(lock)
+    _linear.changed.wait_for(_linear.is_over, LONGEST)
 
 
 def _in_parent() -> None:
-    _linear.changed.release()
-    if _compiler:
-        _compiler.pop().release()
+    while _held:  # fewer, where Ctrl-C ended the waiting for them
+        _held.pop().release()
 
 
 def _in_child() -> None:
     global _linear, _generation
+    _in_parent()
     _linear, _generation = _Linear(), _generation + 1
-    if _compiler:
-        _compiler.pop().release()
 
 
 if hasattr(os, "register_at_fork"):

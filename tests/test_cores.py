@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fastcal import cores, engine, forks
+from fastcal import cores, engine
 from fastcal.cores import Share, in_pool, quota_of, thread_count
 
 FORK = multiprocessing.get_context("fork")
@@ -109,7 +109,11 @@ def seen_in_worker(_=None):
 
 
 @forking
-def test_workers_of_pools_use_one_thread():
+@pytest.mark.parametrize("given", [None, "4"])
+def test_workers_of_pools_use_one_thread(monkeypatch, given):
+    """Also where FASTCAL_NUM_THREADS says more: it is inherited, and means the process that set it."""
+    if given:
+        monkeypatch.setenv("FASTCAL_NUM_THREADS", given)
     assert not in_pool()
     with FORK.Pool(1) as pool:
         assert pool.apply(seen_in_worker) == (True, 1, 3)
@@ -247,90 +251,3 @@ def test_late_helpers(monkeypatch):
     workers = engine.run(1000, 1 << 30, 10, lambda: work)
     assert len(workers) == 2
     assert "fastcal" in seen
-
-
-# --- forks ------------------------------------------------------------------------------------------------------------
-
-
-@forking
-def test_a_child_counts_anew():
-    with Share(3, 4), FORK.Pool(1) as pool:
-        assert pool.apply(cores.threads_at_work) == 0
-
-
-def child_answers(work):
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.write(writing, repr(work()).encode())
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as answer:
-        text = answer.read()
-    os.waitpid(child, 0)
-    return text
-
-
-@forking
-def test_a_guard_that_another_thread_held_when_the_process_was_forked():
-    guard = forks.Guard("it was being changed")
-    held, over = threading.Event(), threading.Event()
-
-    def hold():
-        with guard, guard:
-            held.set()
-            over.wait(60)
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    held.wait(60)
-
-    def take():
-        try:
-            with guard:
-                return "taken"
-        except RuntimeError as error:
-            return str(error)
-
-    assert child_answers(take) == "'it was being changed'"
-    threading.Timer(0.05, over.set).start()
-    assert take() == "taken", "in the parent it is waited for"
-    holder.join()
-    assert child_answers(take) == "'taken'"
-
-
-@forking
-def test_forks_wait_for_linear_algebra_and_compilers():
-    lock = sys.modules["numba.core.compiler_lock"].global_compiler_lock if "numba" in sys.modules else threading.RLock()
-    order = []
-    begun = threading.Event()
-
-    def work():
-        with lock, forks.linear_algebra():
-            begun.set()
-            threading.Event().wait(0.1)
-            order.append("done")
-
-    worker = threading.Thread(target=work)
-    worker.start()
-    begun.wait(60)
-
-    def at_once():
-        with lock, forks.linear_algebra():
-            return order
-
-    assert child_answers(at_once) == "['done']"
-    worker.join()
-    assert at_once() == ["done"]
-
-
-def test_kept_memory_after_a_fork():
-    from fastcal import memory
-
-    memory._lock.acquire()  # as another thread may
-    try:
-        assert child_answers(lambda: memory._lock.acquire(blocking=False)) == "True"
-    finally:
-        memory._lock.release()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -117,6 +118,28 @@ def test_many_threads_calling_at_once_agree_with_one():
     for caller in callers:
         caller.join()
     assert results == [expected] * 16
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_while_helpers_are_waited_for(times):
+    """Who joins a thread of Python 3.11 and is interrupted is told that it has ended."""
+    begun, ended = threading.Event(), []
+
+    def work(start, stop):
+        if threading.current_thread().name != "fastcal":
+            begun.wait(60)
+            return
+        begun.set()
+        for _ in range(times):
+            time.sleep(0.05)
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        time.sleep(0.2)
+        ended.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        engine.run(2, 1 << 30, 1, lambda: work, 2)
+    assert ended
+    assert cores.threads_at_work() == 0
 
 
 def test_ctrl_c_stops_a_long_call_and_leaves_the_state():

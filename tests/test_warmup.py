@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -117,6 +119,27 @@ def test_processes_share_the_work():
     assert sorted(step.name for step in shared) == sorted(step.name for step in alone)
     assert [step.number for step in shared] == [1, 2, 3, 4]
     assert fc.warmup(what=[], jobs=2) == []
+
+
+def test_what_was_not_begun_is_not_after_an_error(monkeypatch):
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, jobs, context):
+            super().__init__(jobs)
+
+    def one(asked, number):
+        begun.append(number)
+        time.sleep(0.01)
+        return "step", 0.0, 0
+
+    def stop(step):
+        raise KeyboardInterrupt
+
+    begun = []
+    monkeypatch.setattr(warming, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(warming, "_one", one)
+    with pytest.raises(KeyboardInterrupt):
+        fc.warmup(jobs=2, on_step=stop)
+    assert len(begun) < 20
 
 
 WRONG = {

@@ -129,8 +129,11 @@ def _done(asked: Asked, total: int, jobs: int) -> Iterator[Done]:
     # Neighbours use the same kernels, which two processes would both compile: work is taken from either end.
     order = [number for pair in zip(range(total), reversed(range(total)), strict=True) for number in pair][:total]
     with ProcessPoolExecutor(min(jobs, total) or 1, multiprocessing.get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(_one, asked, number) for number in order]):
-            yield future.result()
+        try:
+            for future in as_completed([pool.submit(_one, asked, number) for number in order]):
+                yield future.result()
+        finally:  # after an error, or Ctrl-C, the pool would do all of it first
+            pool.shutdown(cancel_futures=True)
 
 
 def _one(asked: Asked, number: int) -> Done:
