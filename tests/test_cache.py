@@ -186,7 +186,7 @@ def test_an_entry_tells_what_it_is_without_being_run(folder):
     assert json.loads(told)["stamp"] == kernels.caching.fingerprint()
 
 
-def test_another_processor_or_its_features_make_another_entry(folder):
+def test_another_processor_or_its_features_make_another_entry(folder, monkeypatch):
     class Codegen:
         def __init__(self, *target):
             self.magic_tuple = lambda: target
@@ -202,6 +202,10 @@ def test_another_processor_or_its_features_make_another_entry(folder):
     assert len({name for name, _ in named}) == 4
     assert [processor for _, processor in named] == ["znver4", "znver4", "generic", "znver4"]
     assert cache._entry(("int64",), Codegen(*targets[0])) == named[0] != cache._entry(("int32",), Codegen(*targets[0]))
+    for setting in kernels.caching.SETTINGS:  # of Numba, such as NUMBA_OPT=0
+        with monkeypatch.context() as other:
+            other.setattr(kernels.caching.numba.config, setting, "other")
+            assert cache._entry(("int64",), Codegen(*targets[0]))[0] not in {name for name, _ in named}
 
 
 def test_no_folder_to_keep_anything_in_is_no_failure(folder, monkeypatch):

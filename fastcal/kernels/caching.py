@@ -43,6 +43,10 @@ MAKERS = {
 }
 
 
+# And the settings of Numba that change it: a process that looks for a fault leaves no slow kernels to all others.
+SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "BOUNDSCHECK", "DEBUGINFO_DEFAULT", "USING_SVML")
+
+
 @functools.cache
 def fingerprint() -> str:
     """Hash of the source of all kernels: the stamp on every cached kernel.
@@ -109,27 +113,54 @@ def folders() -> tuple[Path, ...]:
 
 def _is_safe(folder: Path) -> bool:
     """Whether nobody but its owner and group can put files into a folder, or another folder into its place."""
+    why = _way_in(folder)
+    if why:
+        warnings.warn(
+            f"fastcal keeps no compiled kernels in {folder}, because {why}, or set FASTCAL_CACHE=trust",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return not why
+
+
+def _way_in(folder: Path) -> str | None:
+    """How a stranger could put files into a folder, and what to do about it.
+
+    By a folder on its way, of its name or of what links stand for, that anybody may write to; or by one below such as
+    /tmp, where anybody may have made it before this user did.
+    """
     if os.name == "nt" or os.environ.get("FASTCAL_CACHE") == "trust":
-        return True
-    for one in (folder, *folder.parents):
-        with contextlib.suppress(OSError):
-            mode = one.stat().st_mode
-            if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-                warnings.warn(
-                    f"fastcal keeps no compiled kernels in {folder}, because anybody may write to {one}: "
-                    f"chmod o-w {one}, or set FASTCAL_CACHE=trust",
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
-                return False
-    return True
+        return None
+    for way in {folder, Path(os.path.realpath(folder))}:
+        like_tmp = False
+        for one in (*reversed(way.parents), way):
+            try:
+                status = one.lstat()
+            except OSError:  # not there yet
+                break
+            if like_tmp and not _is_ours(status):
+                return f"{one} is another user's: name a folder of your own"
+            if status.st_mode & stat.S_IWOTH and not stat.S_ISLNK(status.st_mode):
+                if not status.st_mode & stat.S_ISVTX:
+                    return f"anybody may write to {one}: chmod o-w {one}"
+                like_tmp = True
+    return None
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    return status.st_uid in (0, os.getuid())
 
 
 def _is_trusted(status: os.stat_result, folder: Path) -> bool:
-    """Whether an entry is of somebody who may say what runs here: in a folder like /tmp, root or this user."""
-    if os.name == "nt" or os.environ.get("FASTCAL_CACHE") == "trust" or not folder.stat().st_mode & stat.S_IWOTH:
+    """Whether an entry is of somebody who may say what runs here: in a folder like /tmp, root or this user.
+
+    A folder below such a one may have been made by another since it was found to be safe, for it was not there then.
+    """
+    if os.name == "nt" or os.environ.get("FASTCAL_CACHE") == "trust":
         return True
-    return status.st_uid in (0, os.getuid())
+    if folder.stat().st_mode & stat.S_IWOTH and not _is_ours(status):
+        return False
+    return folder == IN_TREE or _way_in(folder) is None
 
 
 def entries(folder: Path) -> Iterator[tuple[Path, Made | None]]:
@@ -171,6 +202,7 @@ class KernelCache:
     """The compiled signatures of one kernel, as Numba's dispatchers ask for them and hand them over."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
+        fingerprint()  # now: an upgrade may change the source of what was imported before the first call
         self._name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
         code = function.__code__  # of one outside this folder the stamp says nothing
         named = repr((code.co_names, code.co_varnames, [one for one in code.co_consts if not hasattr(one, "co_code")]))
@@ -222,7 +254,9 @@ class KernelCache:
     def _entry(self, sig: Any, codegen: Any) -> tuple[str, str]:
         """The name of a signature's entry, and the processor that it is for."""
         target = codegen.magic_tuple()
-        depends = [self._name, self._code, str(_arguments(sig)), fingerprint(), *MAKERS.values(), *map(str, target)]
+        settings = [str(getattr(numba.config, name, None)) for name in SETTINGS]
+        of_numba = [*MAKERS.values(), *map(str, target), *settings]
+        depends = [self._name, self._code, str(_arguments(sig)), fingerprint(), *of_numba]
         digest = hashlib.sha256("\0".join(depends).encode()).hexdigest()
         return f"{self._name}-{fingerprint()[:STAMP_DIGITS]}-{digest[:20]}{SUFFIX}", str(target[1])
 

@@ -10,7 +10,11 @@ add-and-subtract rounding in ``exp`` and ``nnan`` breaks the rules about NaN.
 
 from __future__ import annotations
 
+import functools
+import signal
+import threading
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, TypeVar
 
 import numba
@@ -30,14 +34,44 @@ OPTIONS: dict[str, Any] = {
     "fastmath": {"contract"},
 }
 INNER_OPTIONS = {**OPTIONS, "no_cpython_wrapper": True}
+SIGNALS = signal.valid_signals()
 
 
 def kernel(function: Function) -> Function:
     """Compile ``function`` at its first call, with the project's options, and keep it on disk."""
     compiled = _compiled(function, OPTIONS)
+    if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+        compiled.compile = _uninterrupted(compiled.compile)  # type: ignore[attr-defined]
     # A closure's name does not say what it closes over: its code is another one each time.
     if caching.is_enabled() and function.__closure__ is None and "<locals>" not in function.__qualname__:
         compiled._cache = caching.KernelCache(function)  # type: ignore[attr-defined]
+    return compiled
+
+
+def _uninterrupted(compile_for: Callable[..., Any]) -> Callable[..., Any]:
+    """What compiles a kernel, or reads it from disk; signals' handlers run when it has ended.
+
+    LLVM calls back into Python for the code that it made, or is to take. What a handler raises in there, such as
+    KeyboardInterrupt, is printed and lost, and the code with it: a kernel that was read then crashes (Numba 0.68).
+    """
+
+    @functools.wraps(compile_for)
+    def compiled(*args: Any, **kwargs: Any) -> Any:
+        if threading.current_thread() is not threading.main_thread():  # no handler runs in another
+            return compile_for(*args, **kwargs)
+        came: dict[int, FrameType | None] = {}
+        found = {number: signal.getsignal(number) for number in SIGNALS}
+        handlers = {number: handler for number, handler in found.items() if callable(handler)}
+        try:
+            for number in handlers:
+                signal.signal(number, came.__setitem__)
+            return compile_for(*args, **kwargs)
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            for number, frame in came.items():
+                handlers[number](number, frame)
+
     return compiled
 
 
