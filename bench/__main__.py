@@ -97,8 +97,7 @@ def main() -> None:
         print("\n".join(table), end="\n\n")
         written.put("methods", table)
     figures = whole_processes(options)
-    if options.only is None:
-        written.put("processes", readme.whole(figures))
+    written.put_processes(figures, options.only)
     if options.json:
         json_lines = [
             {**asdict(line), "races": [{**asdict(race), "ratio": race.ratio} for race in line.races]} for line in lines
@@ -113,6 +112,14 @@ class _Written:
     def __init__(self, wanted: bool, conditions: str) -> None:
         self.wanted = wanted
         self.conditions = conditions
+
+    def put_processes(self, figures: list[Figure], only: str | None) -> None:
+        """Imports are a table of their own; that of all other processes is written as a whole."""
+        imports = [figure for figure in figures if figure.name == "import"]
+        if imports:
+            self.put("imports", readme.whole(imports))
+        if only is None:
+            self.put("processes", readme.whole([figure for figure in figures if figure not in imports]))
 
     def put(self, name: str, table: list[str]) -> None:
         """A table, at once: what comes after may fail."""
