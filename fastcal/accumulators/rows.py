@@ -10,6 +10,7 @@ import numpy as np
 from fastcal import kernels
 
 from ..arrays import Array, Column, Predictions, tolerances, weighable
+from ..rowwise import FLOATS
 
 # The bytes that a chunk's input, work and results may take. Threads take turns for Python between kernels: a fourth of
 # this keeps the second-level cache, and two threads are no faster than one (40 against 19 ms on 1 M x 10).
@@ -22,9 +23,6 @@ QUICK = 16
 IN_CACHE = 3
 # Light rows of so many classes are looked at in one go before anything else.
 WIDE = 16
-
-
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 @functools.lru_cache

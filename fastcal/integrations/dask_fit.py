@@ -294,6 +294,7 @@ def _read_only(values: Array) -> Array:
 def sums(blocks: tuple[Form, Held, int, bool, bool], adder: bytes, size: int, blocks_a_sum: int) -> Array | Failed:
     """Of every few blocks of a stretch, what an adder puts into zeros: (parts, size)."""
     stretch = _Blocks(*blocks)
+    # A function of our own client, sent with this task as Dask sends all functions; no file is read here.
     add: Adder = pickle.loads(adder)()
     parts = np.zeros((-(-len(stretch.starts) // blocks_a_sum), size))
     try:

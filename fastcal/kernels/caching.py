@@ -230,7 +230,8 @@ class KernelCache:
         for folder in folders():
             found = _read(folder, name)
             if found is not None:
-                with contextlib.suppress(Exception):  # whole, yet not what this Numba made
+                # Code that is run, like a .pyc: of a folder and an owner that were found to be safe, and whole.
+                with contextlib.suppress(Exception):  # yet not what this Numba made
                     made: Any = CompileResult._rebuild(target_context, *pickle.loads(found))
                     if str(made.signature.args) == str(_arguments(sig)):
                         LOADED.append(name)

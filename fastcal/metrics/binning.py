@@ -17,10 +17,11 @@ from ..accumulators.bins import Binning, check_threshold
 from ..accumulators.classwise import ClasswisePart
 from ..accumulators.order import OrderPart
 from ..accumulators.reliability import FEW, Bins, ReliabilityPart
-from ..accumulators.rows import FLOATS, Rows
+from ..accumulators.rows import Rows
 from ..accumulators.state import State
 from ..arrays import Array, Column, DataError, NanPolicy, array_of, array_or_bits, predictions, tolerances
 from ..ordered.quantiles import quantiles
+from ..rowwise import FLOATS
 from ..stretches import chosen, elementwise
 from .one_shot import BinOptions
 from .softmax import softmax
