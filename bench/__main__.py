@@ -1,246 +1,225 @@
-"""``python -m bench``: every row of the table of comparisons against its peers, and what whole processes cost."""
+"""``python -m bench``: all that is measured here, beside every installed peer, in one table."""
 
 from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import json
 import os
 import platform
-from collections.abc import Callable
-from dataclasses import asdict
+import subprocess
+from collections.abc import Callable, Iterable
 from datetime import date
+from operator import attrgetter
 from pathlib import Path
+from time import perf_counter
 from types import ModuleType
 
-from comparisons import TABLE
-from peers import available
+from . import hooks, machine
+from .printing import print_growth, print_missed, print_pair, print_whole
+from .race import FULL, QUICK, Pace, Trial, measure, use_all_cores
+from .record import RESULTS, Pair, Run, Whole
 
-from . import (
-    calibration,
-    calibrators,
-    courses,
-    ensembles,
-    first_calls,
-    machine,
-    ood,
-    order,
-    readme,
-    selective,
-    small_calls,
-    swaps,
-)
-from .machine import Bystanders, Figure
-from .race import FULL, QUICK, Line, measure, use_all_cores
-
-# How many times as fast as the best peer a line has to be.
-AT_LEAST = {("Evaluation", "logits"): 6}
-
-# Trials: modules with run, as_markdown and perhaps figures.
-SETS: dict[str, ModuleType] = {
-    "calibration": calibration,
-    "order": order,
-    "ensembles": ensembles,
-    "ood": ood,
-    "selective": selective,
-    "calibrators": calibrators,
-    "calls": small_calls,
-    "swaps": swaps,
-}
-
-LIBRARIES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "torchmetrics", "netcal")
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "torchmetrics", "netcal", "uncertainty-calibration", "relplot")
+LIBRARIES += ("calibre", "probmetrics", "betacal", "venn-abers", "mapie", "tensorflow-probability")
+OTHERS = ("fastcal", "numba", "pyarrow", "dask")
+AGAIN = {True: 60, False: 600}  # seconds of a quick run, and of a full one, in which disturbed lines are repeated
 
 
-def main() -> None:
-    options = arguments()
+def sets() -> dict[str, ModuleType]:
+    """Sets of trials by name: modules with TRIALS and contenders."""
+    from . import calibration, calibrators, courses, ensembles, ood, order, selective, small_calls, swaps, table
+
+    return {
+        "comparisons": table,
+        "courses": courses,
+        "calibration": calibration,
+        "order": order,
+        "ensembles": ensembles,
+        "ood": ood,
+        "selective": selective,
+        "calibrators": calibrators,
+        "calls": small_calls,
+        "swaps": swaps,
+    }
+
+
+def wholes(*, quick: bool) -> dict[str, list[Callable[[], Iterable[Whole]]]]:
+    """Figures of whole processes by the name of their set."""
+    from . import batch, calibration, dask_cluster, ensembles, first_calls, ood
+
+    repeats = 3 if quick else 15
+    found = {
+        "memory": [machine.report_memory, machine.logits_memory, machine.fit_memory, ensembles.memory, ood.memory],
+        "accumulators": [calibration.states, ensembles.on_top],
+        "import": [lambda: first_calls.imports(repeats), lambda: first_calls.first_call(repeats)],
+        "cold": [lambda: machine.first_calls(1 if quick else 3)],
+        "sample": [lambda: machine.sample_report(3 if quick else 7)],
+    }
+    return found if quick else {**found, "batch": [batch.figures], "dask": [dask_cluster.speed]}
+
+
+class Session:
+    """One run, printed as it goes; ``wrong`` is what failed, of which there is no figure."""
+
+    def __init__(self, run: Run, only: list[str] | None, kept: Path | None) -> None:
+        self.run = run
+        self.quick = run.mode == "quick"
+        self.pace: Pace = QUICK if self.quick else FULL
+        self.only = only
+        self.kept = kept
+        self.wrong: list[str] = []
+        self.disturbed: list[tuple[str, ModuleType, Trial]] = []
+
+    def trials(self, name: str, module: ModuleType) -> None:
+        """Those of a set that are wanted."""
+        for trial in chosen(name, module, self.only, quick=self.quick):
+            pairs = self.measured(name, module, trial)
+            self.run.pairs += pairs
+            if any(pair.disturbed for pair in pairs):
+                self.disturbed.append((name, module, trial))
+
+    def measured(self, name: str, module: ModuleType, trial: Trial) -> list[Pair]:
+        """The pairs of a trial, printed; none of one that fails, as the lines after it stand by themselves."""
+        try:
+            pairs = measure(name, trial, module.contenders, self.pace)
+        except Exception as error:
+            self.failed(f"{name}: {trial.work}, {trial.words}", error)
+            return []
+        for pair in pairs:
+            print_pair(pair, self.run.roofs)
+        return pairs
+
+    def again(self) -> None:
+        """What others disturbed, once more, as far as the time for it goes; of each pair the quieter race is kept."""
+        end = perf_counter() + AGAIN[self.quick]
+        for name, module, trial in self.disturbed:
+            if perf_counter() > end:
+                break
+            new = {pair.key: pair for pair in self.measured(name, module, trial)}
+            calmer = (min(pair, new.get(pair.key, pair), key=attrgetter("others")) for pair in self.run.pairs)
+            self.run.pairs = list(calmer)
+
+    def processes(self, found: list[Callable[[], Iterable[Whole]]]) -> None:
+        """Figures of whole processes."""
+        for find in found:
+            try:
+                for whole in find():
+                    print_whole(whole)
+                    self.run.wholes.append(whole)
+            except Exception as error:
+                self.failed(f"{find.__module__}.{find.__name__}", error)
+
+    def growth(self) -> None:
+        """Time and memory against sizes."""
+        from . import growth
+
+        for one in growth.run(self.quick):
+            print_growth(one)
+            self.run.growth.append(one)
+
+    def failed(self, key: str, error: Exception) -> None:
+        """Say so now and at the end."""
+        words = " ".join(str(error).split())
+        self.wrong.append(f"{key}: {type(error).__name__}: {words[:300]}")
+        print(f"WRONG: {self.wrong[-1]}", flush=True)
+
+    def set(self, name: str, work: Callable[[], None]) -> None:
+        """A set under its name, with the seconds that it takes; what there is so far is kept."""
+        print(f"\n{name}", flush=True)
+        start = perf_counter()
+        work()
+        taken = perf_counter() - start
+        self.run.seconds += taken
+        print(f"{name}: {taken:.0f} s", flush=True)
+        if self.kept:
+            self.run.save(self.kept)
+
+
+def chosen(name: str, module: ModuleType, only: list[str] | None, *, quick: bool) -> list[Trial]:
+    """The trials of a set that are wanted, as this run takes them."""
+    return [
+        trial.sized(quick=quick)
+        for trial in module.TRIALS
+        if (only is None or name in only or trial.work in only) and not (quick and trial.fewer is None)
+    ]
+
+
+def main() -> int:
+    hooks.install(os.environ)
+    modules, options = sets(), arguments()
+    others = wholes(quick=options.quick)
+    works = {trial.work for module in modules.values() for trial in module.TRIALS}
+    unknown = set(options.only or ()) - {*modules, *wholes(quick=False), "growth", *works}
+    if unknown:
+        raise SystemExit(f"no set or work is named {', '.join(sorted(unknown))}; sets: {', '.join(modules)}")
     n_threads = use_all_cores()
-    bandwidth = machine.read_bandwidth(1 << (28 if options.quick else 30), n_threads)
-    conditions = f"{n_threads} threads for either side, which read memory at {bandwidth / 1e9:.0f} GB/s together; "
-    conditions += ", ".join(f"{name} {version}" for name, version in versions().items())
-    print(conditions, end="\n\n")
-    written = _Written(options.readme, f"Run of {date.today()}: {conditions}.")
-    sizes, seconds, shrink = (QUICK, 0.5, 10) if options.quick else (FULL, 2.0, 1)
-    found: dict[str, object] = {}
-    lines = []
-    for row in TABLE:
-        for kind in row.timed:
-            if options.only in (None, "comparisons", row.name):
-                lines.append(measure(row, kind, sizes[kind], seconds))
-                print_line(lines[-1], bandwidth, header=len(lines) == 1)
-    if options.only in (None, "comparisons"):
-        written.put("comparisons", readme.comparisons(lines))
+    roofs = machine.roofs(n_threads, quick=options.quick)
+    mode = "quick" if options.quick else "full"
+    versions, missing = installed()
+    run = Run(mode, str(date.today()), commit(), machine.about(n_threads), versions, roofs, missing=missing)
+    print_conditions(run)
+    session = Session(run, options.only, options.json)
+    for name, module in modules.items():
+        if chosen(name, module, options.only, quick=options.quick):
+            session.set(name, lambda name=name, module=module: session.trials(name, module))
+    for name, found in others.items():
+        if options.only is None or name in options.only:
+            session.set(name, lambda found=found: session.processes(found))
+    if options.only is None or "growth" in options.only:
+        session.set("growth", session.growth)
+    if session.disturbed:
+        session.set("again, as other processes took part of the machine", session.again)
     print()
-    if options.only in (None, "courses"):
-        copy = machine.copy_bandwidth(1 << 28, n_threads)
-        print(f"row kernels; a parallel copy reads and writes {copy / 1e9:.0f} GB/s")
-        finishes = []
-        for finish in courses.run(bandwidth, copy, seconds, shrink):
-            finishes.append(finish)
-            print(courses.as_text(finish), flush=True)
-            print_others(finish.others)
-        print()
-        written.put("courses", courses.as_markdown(finishes))
-        found["courses"] = [courses.as_json(finish) for finish in finishes]
-    for name, module in SETS.items():
-        if options.only in (None, name):
-            outcomes = trials(name, module, seconds, shrink)
-            figures = module.figures() if hasattr(module, "figures") else []
-            for figure in figures:
-                print_figure(figure)
-            print()
-            table = readme.whole(figures) if figures else []
-            written.put(name, [*module.as_markdown(outcomes), *(["", *table] if table else [])])
-            found[name] = [order.as_json(outcome) for outcome in outcomes]
-            found[f"{name} figures"] = [asdict(figure) for figure in figures]
-    if options.only in (None, "methods"):
-        table = calibrators.table_of_methods(calibrators.methods())
-        print("\n".join(table), end="\n\n")
-        written.put("methods", table)
-    figures = whole_processes(options)
-    written.put_processes(figures, options.only)
-    if options.json:
-        json_lines = [
-            {**asdict(line), "races": [{**asdict(race), "ratio": race.ratio} for race in line.races]} for line in lines
-        ]
-        found |= {"lines": json_lines, "figures": [asdict(figure) for figure in figures]}
-        options.json.write_text(json.dumps({"machine": about(bandwidth, n_threads), **found}, indent=2) + "\n")
-
-
-class _Written:
-    """The README's tables, if they are wanted, each with what it was measured under."""
-
-    def __init__(self, wanted: bool, conditions: str) -> None:
-        self.wanted = wanted
-        self.conditions = conditions
-
-    def put_processes(self, figures: list[Figure], only: str | None) -> None:
-        """Imports are a table of their own; that of all other processes is written as a whole."""
-        imports = [figure for figure in figures if figure.name == "import"]
-        if imports:
-            self.put("imports", readme.whole(imports))
-        if only is None:
-            self.put("processes", readme.whole([figure for figure in figures if figure not in imports]))
-
-    def put(self, name: str, table: list[str]) -> None:
-        """A table, at once: what comes after may fail."""
-        if self.wanted:
-            readme.put(name, [self.conditions, "", *table])
-
-
-def trials(name: str, module: ModuleType, seconds: float, shrink: int) -> list[order.Outcome]:
-    """Those of a module, printed as they come."""
-    print(name)
-    found = []
-    for outcome in module.run(seconds, shrink):
-        found.append(outcome)
-        print(order.as_text(outcome), flush=True)
-        print_others(outcome.others)
-    return found
+    print_missed(run)
+    for line in session.wrong:
+        print(f"WRONG: {line}")
+    print(f"{run.seconds:.0f} s in all")
+    if options.record and not session.wrong:
+        run.save(RESULTS / f"{mode}.json")
+    return 1 if session.wrong else 0
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the rows, and fewer repeats")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures, of all peers")
-    parser.add_argument("--readme", action="store_true", help="write the tables into the README")
-    rows = dict.fromkeys(row.name for row in TABLE if row.timed)
-    names = [*rows, *processes(quick=True), "comparisons", "courses", *SETS, "methods"]
-    parser.add_argument("--only", choices=names, metavar="NAME", help=f"one of {', '.join(names)}")
-    return parser.parse_args()
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="a tenth of the rows, fewer rounds: some minutes")
+    size.add_argument("--full", action="store_true", help="all of it (unless told otherwise)")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="sets, or works as the lines name them")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep all figures, after each set")
+    parser.add_argument("--record", action="store_true", help="keep them in bench/results, if nothing was wrong")
+    options = parser.parse_args()
+    if options.record and options.only:
+        parser.error("a recorded run is a whole one: --record goes without --only")
+    return options
 
 
-def processes(quick: bool) -> dict[str, Callable[[], list[Figure]]]:
-    """The measurements of whole processes by name."""
-    report = next(row for row in TABLE if row.name == "Evaluation" and row.peers)
-    peers = [name for name, peer in report.peers.items() if available(peer)]
-    return {
-        "memory": lambda: machine.extra_memory(peers),
-        "import": lambda: first_calls.figures(5 if quick else 15),
-        "cold": lambda: machine.first_calls(1 if quick else 3),
-        "logits": machine.logits_memory,
-        "fit-memory": machine.fit_memory,
-        "sample": lambda: machine.sample_report(3 if quick else 7),
-    }
-
-
-def whole_processes(options: argparse.Namespace) -> list[Figure]:
-    """Figures of the processes that are asked for, printed as they come."""
-    figures = []
-    for name, find in processes(options.quick).items():
-        if options.only in (None, name):
-            bystanders = Bystanders()
-            for figure in find():
-                figures.append(figure)
-                print_figure(figure)
-            if name not in ("memory", "fit-memory"):
-                print_others(bystanders.cores())
-    return figures
-
-
-def print_line(line: Line, bandwidth: float, *, header: bool) -> None:
-    columns = "{:<18} {:<26} {:>9} {:<21} {:>9} {:>7} {:>13} {:>10} {:>6}"
-    if header:
-        titles = ("work", "input (float32)", "ours", "best peer", "its time", "ratio", "quartiles", "reads", "share")
-        print(columns.format(*titles))
-    n_rows, n_classes = line.shape
-    given = f"{line.kind}, {n_rows}" + (f" x {n_classes}" if n_classes > 1 else "")
-    rate = line.n_bytes / (line.best.ours if line.best else line.ours)
-    reads = f"{rate / 1e9:.2f} GB/s", f"{rate / bandwidth:.0%}"
-    if line.best is None:
-        print(columns.format(line.work, given, milliseconds(line.ours), "-", "", "", "", *reads))
-        return
-    best = line.best
-    quartiles = f"{best.low:.2f}-{best.high:.2f}"
-    times = milliseconds(best.ours), best.peer, milliseconds(best.theirs)
-    print(columns.format(line.work, given, *times, f"{best.ratio:.2f}x", quartiles, *reads), end="")
-    at_least = AT_LEAST.get((line.name, line.kind))
-    print(f"  {verdict(best.ratio >= at_least)} (at least {at_least}x)" if at_least else "", flush=True)
-    print_others(line.others)
-
-
-def print_others(cores: float) -> None:
-    if cores > 0.1:
-        print(f"  ^ not to be trusted: other processes kept {cores:.1f} cores busy meanwhile", flush=True)
-
-
-def print_figure(figure: Figure) -> None:
-    value = "-" if figure.value is None else f"{figure.value:.2f}"
-    print(f"{figure.what:<52} {value:>8} {figure.unit:<15}", end="")
-    if figure.at_most is not None:
-        holds = figure.value is not None and figure.value <= figure.at_most
-        print(f" {verdict(holds)} (at most {figure.at_most:g})", end="")
-    print(f"  {figure.note}" if figure.note else "", flush=True)
-
-
-def verdict(holds: bool) -> str:
-    return "holds" if holds else "MISSED"
-
-
-def milliseconds(seconds: float) -> str:
-    return f"{seconds * 1e3:.2f} ms"
-
-
-def versions() -> dict[str, str]:
-    """Python, and those of the libraries that are installed."""
-    found = {"Python": platform.python_version()}
-    for name in ("fastcal", *LIBRARIES):
+def installed() -> tuple[dict[str, str], list[str]]:
+    """Versions of Python and of what is installed, and the peers that are not."""
+    found, missing = {"Python": platform.python_version()}, []
+    for name in (*OTHERS, *LIBRARIES):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+            if name in LIBRARIES:
+                missing.append(name)
+    return found, missing
 
 
-def about(bandwidth: float, n_threads: int) -> dict[str, object]:
-    """The machine, for JSON."""
-    return {
-        "processor": platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": n_threads,
-        "read_bandwidth": bandwidth,
-        "versions": versions(),
-    }
+def commit() -> str:
+    """What git calls the working tree; empty where it does not know."""
+    command = ["git", "describe", "--always", "--dirty"]
+    return subprocess.run(command, cwd=machine.ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def print_conditions(run: Run) -> None:
+    about, roofs = run.machine, run.roofs
+    print(f"{about['processor']}, {about['threads']} threads for either side")
+    bandwidths = ", ".join(f"{name} {roofs[name] / 1e9:.1f} GB/s" for name in ("read", "copy"))
+    print(f"{bandwidths} on all threads; np.sort {roofs['sort'] / 1e6:.0f} M float32 a second on its one")
+    print(", ".join(f"{name} {version}" for name, version in run.versions.items()))
+    if run.missing:
+        print("not installed: " + ", ".join(run.missing))
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

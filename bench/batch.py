@@ -1,22 +1,20 @@
-"""``python -m bench.batch``: what reports of dumps larger than memory cost, beside reading them and nothing else.
+"""What reports of dumps larger than memory cost, beside reading them and nothing else.
 
 Both sides run in one process, turn about, on the same files and the same number of threads; the peak of memory is that
-of the command, run by itself. With ``--readme`` the table goes into the README.
+of the command, run by itself. ``python -m bench.batch --folder DIR --rows N`` takes dumps of other sizes than
+``python -m bench --full`` does, and leaves them there.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from time import perf_counter
 
@@ -27,18 +25,11 @@ from fastcal.dumps import Roles, open_dumps
 from fastcal.engine import thread_count
 from fastcal.runs import evaluate
 
-from . import dask_cluster, make_dumps, readme
+from . import make_dumps
+from .record import Whole
 
-
-@dataclass(frozen=True)
-class Line:
-    """One line of the table: what was measured, what it is to be, and how it varied."""
-
-    name: str
-    measured: str
-    aim: str
-    note: str
-
+# Rows of 10 classes as Parquet (4 GB) and of 1000 classes as .npy (2 GB).
+ROWS, NPY_ROWS = 100_000_000, 500_000
 
 # Ends in the peak of its own memory, which a parent's would otherwise be counted into.
 PEAK = """
@@ -106,8 +97,8 @@ def seconds_of(work: Callable[[], object]) -> float:
 
 
 def beside(
-    name: str, what: str, aim: str, read: Callable[[], object], paths: list[Path], rounds: int
-) -> Iterator[Line]:
+    name: str, what: str, at_least: float | None, read: Callable[[], object], paths: list[Path], rounds: int
+) -> Whole:
     """How much of a rate of reading a report has, and at how many bytes."""
     n_bytes = sum(path.stat().st_size for path in paths)
     times = [(seconds_of(read), report(paths)) for _ in range(rounds)]
@@ -115,52 +106,51 @@ def beside(
     alone, ours = (statistics.median(column) for column in zip(*times, strict=True))
     span = f"{shares[0]:.0%} to {shares[-1]:.0%} in {rounds} rounds"
     span += f"; {ours:.2f} s, reading alone {alone:.2f} s, {n_bytes / 1e9:.1f} GB"
-    yield Line(f"report of {name}", f"{statistics.median(shares):.0%} of the rate of {what}", aim, span)
+    unit = f"of the rate of {what}"
+    return Whole("batch", f"report of {name}", statistics.median(shares), unit, at_least=at_least, note=span)
 
 
 def fastest_way(paths: list[Path], n_threads: int) -> Callable[[list[Path], int], None]:
     """Which of pyarrow's ways reads the files at the highest rate."""
     ways = [read_row_groups, read_dataset]
     times = {way.__name__: min(seconds_of(lambda way=way: way(paths, n_threads)) for _ in range(3)) for way in ways}
-    print({name: round(time, 3) for name, time in times.items()}, "seconds, pyarrow alone", len(paths), "files")
     return min(ways, key=lambda way: times[way.__name__])
 
 
-def parquet(folder: Path, n_rows: int, n_threads: int) -> Iterator[Line]:
+def parquet(folder: Path, n_rows: int, n_threads: int) -> Iterator[Whole]:
     """Against pyarrow: on files that the page cache holds, and on all of them."""
     paths = sorted(make_dumps.parquet_folder(folder, n_rows).glob("*.parquet"))
-    few = paths[: max(1, min(len(paths), 4))]
+    few = paths[:4]
     way = fastest_way(few, n_threads)
-    cached = f"{len(few) * 10} M x 10, Parquet in the page cache"
-    yield from beside(cached, f"pyarrow ({way.__name__})", "", lambda: way(few, n_threads), few, 5)
-    whole = f"{n_rows / 1e6:.0f} M x 10, {sum(path.stat().st_size for path in paths) / 1e9:.1f} GB of Parquet"
-    yield from beside(whole, f"pyarrow ({way.__name__})", "70 %", lambda: way(paths, n_threads), paths, 2)
+    for these, rounds in ((few, 5), (paths, 2)):
+        name = f"{min(n_rows / 1e6, len(these) * 10):g} M x 10, Parquet"
+        yield beside(name, f"pyarrow ({way.__name__})", 0.7, lambda these=these: way(these, n_threads), these, rounds)
 
 
-def npy(folder: Path, n_rows: int, n_threads: int) -> Iterator[Line]:
+def npy(folder: Path, n_rows: int, n_threads: int) -> Iterator[Whole]:
     """Against a memory-mapped read."""
     paths = make_dumps.npy_pair(folder, n_rows)
     read_mapped(paths[0], n_threads)  # into the page cache
     name = f"{n_rows / 1e6:g} M x 1000, .npy in the page cache"
-    yield from beside(name, "a mapped read", "25 %", lambda: read_mapped(paths[0], n_threads), paths, 5)
+    yield beside(name, "a mapped read", 0.25, lambda: read_mapped(paths[0], n_threads), paths, 5)
 
 
-def checkpoints(folder: Path, n_rows: int) -> Iterator[Line]:
+def checkpoints(folder: Path, n_rows: int) -> Iterator[Whole]:
     """What ``--state`` costs at its default interval."""
-    paths = sorted(make_dumps.parquet_folder(folder, n_rows).glob("*.parquet"))[:12]
-    ratios = []
+    paths = sorted(make_dumps.parquet_folder(folder, n_rows).glob("*.parquet"))
+    costs = []
     with tempfile.TemporaryDirectory() as place:
         for number in range(5):
             plain = report(paths)
-            ratios.append(report(paths, Path(place) / f"{number}.state") / plain - 1)
-    span = f"{min(ratios):+.1%} to {max(ratios):+.1%} in {len(ratios)} rounds of {plain:.0f} s"
-    yield Line("checkpoints every 5 seconds", f"{statistics.median(ratios):+.1%} of the time", "2 %", span)
+            costs.append(report(paths, Path(place) / f"{number}.state") / plain - 1)
+    span = f"{min(costs):+.1%} to {max(costs):+.1%} in {len(costs)} rounds of {plain:.0f} s"
+    yield Whole("batch", "checkpoints every 5 seconds", statistics.median(costs), "of the time", 0.02, note=span)
 
 
-def peaks(folder: Path, n_rows: int, npy_rows: int) -> Iterator[Line]:
+def peaks(folder: Path, n_rows: int, npy_rows: int) -> Iterator[Whole]:
     """The command's peak of resident memory, and its time from start to end."""
     dumps = {
-        f"{n_rows / 1e6:.0f} M x 10, Parquet": [make_dumps.parquet_folder(folder, n_rows)],
+        f"{n_rows / 1e6:g} M x 10, Parquet": [make_dumps.parquet_folder(folder, n_rows)],
         f"{npy_rows / 1e6:g} M x 1000, .npy": make_dumps.npy_pair(folder, npy_rows),
     }
     for name, paths in dumps.items():
@@ -169,46 +159,32 @@ def peaks(folder: Path, n_rows: int, npy_rows: int) -> Iterator[Line]:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         seconds = perf_counter() - start
         peak = int(done.stderr.split()[-1]) / 1000
-        yield Line(f"peak of memory, report of {name}", f"{peak:.0f} MB", "500 MB", f"VmHWM; {seconds:.1f} s in all")
+        yield Whole("batch", f"peak of memory, report of {name}", peak, "MB", 500, note=f"{seconds:.1f} s in all")
 
 
-def cluster() -> Iterator[Line]:
-    """Two workers of one thread against one, see dask_cluster.py."""
-    for figure in dask_cluster.figures():
-        yield Line(figure.what, f"{figure.value:.2f}x one worker", f"{dask_cluster.AT_LEAST:g}x", figure.note)
+def figures(folder: Path | None = None, rows: int = ROWS, npy_rows: int = NPY_ROWS) -> Iterator[Whole]:
+    """All of them; dumps are made in ``folder``, unless they are there, or in one that is deleted."""
+    n_threads = thread_count()
+    with contextlib.ExitStack() as stack:
+        there = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fastcal-bench-")))
+        report([make_dumps.parquet_folder(there, 100_000)])  # compiled
+        yield from parquet(there, rows, n_threads)
+        yield from npy(there, npy_rows, n_threads)
+        yield from checkpoints(there, rows)
+        yield from peaks(there, rows, npy_rows)
 
 
 def main() -> None:
-    """Measure, print, and write the README's table if asked to."""
+    """Print them."""
+    from .printing import print_whole
+
     parser = argparse.ArgumentParser(prog="python -m bench.batch", description=__doc__)
     parser.add_argument("--folder", type=Path, help="where dumps are, or are made and left")
-    parser.add_argument("--rows", type=int, default=450_000_000, help="rows of Parquet")
-    parser.add_argument("--npy-rows", type=int, default=2_000_000, help="rows of .npy")
-    parser.add_argument("--only", nargs="+", choices=["parquet", "npy", "checkpoints", "peaks", "dask"])
-    parser.add_argument("--readme", action="store_true", help="write the table into the README")
+    parser.add_argument("--rows", type=int, default=ROWS, help="rows of Parquet")
+    parser.add_argument("--npy-rows", type=int, default=NPY_ROWS, help="rows of .npy")
     options = parser.parse_args()
-    n_threads = thread_count()
-    os.environ.setdefault("OMP_NUM_THREADS", str(n_threads))
-    with contextlib.ExitStack() as stack:
-        folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        report([make_dumps.parquet_folder(folder, 100_000)])  # compiled
-        parts: dict[str, Callable[[], Iterator[Line]]] = {
-            "parquet": lambda: parquet(folder, options.rows, n_threads),
-            "npy": lambda: npy(folder, options.npy_rows, n_threads),
-            "checkpoints": lambda: checkpoints(folder, options.rows),
-            "peaks": lambda: peaks(folder, options.rows, options.npy_rows),
-            "dask": cluster,
-        }
-        lines = []
-        for name, part in parts.items():
-            if options.only is None or name in options.only:
-                for line in part():
-                    lines.append(line)
-                    print(f"{line.name:55} {line.measured:40} aim {line.aim:7} {line.note}", flush=True)
-    if options.readme:
-        conditions = f"Run of {date.today()}: {n_threads} threads for either side, files on a virtual disk."
-        table = [f"| {line.name} | {line.measured} | {line.aim} | {line.note} |" for line in lines]
-        readme.put("batch", [conditions, "", "| work | measured | aim | |", "|---|---|---|---|", *table])
+    for whole in figures(options.folder, options.rows, options.npy_rows):
+        print_whole(whole)
 
 
 if __name__ == "__main__":

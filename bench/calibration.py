@@ -5,7 +5,6 @@ Answers are asserted to be equal before anything is timed; ours and a peer run i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from importlib.util import find_spec
 
@@ -15,9 +14,8 @@ from peers import CALIBRATION_ERRORS, N_BINS, available
 
 import fastcal as fc
 
-from .courses import Call
-from .machine import Figure
-from .order import Outcome, Trial, measure, shrunk, table_of_races
+from .race import Call, Trial
+from .record import Whole
 
 ECE, CLASS_WISE, EQUAL_MASS, SMOOTH = "ece", "classwise_ece", "adaptive_ece", "smooth_ece"
 REPLICATES, SLICES, REPORT = "1000 replicates of ece", "Evaluation(groups=True)", "Evaluation"
@@ -34,15 +32,15 @@ CLASS_WISE_AIMS = dict.fromkeys(("numpy", "numpy, transposed", "numpy, one binco
 EQUAL_MASS_AIMS = dict.fromkeys(("numpy argsort", "numpy sort", "numpy sort of keys"), 5)
 
 TRIALS = [
-    Trial(ECE, UNIFORM, 20_000_000, ECE_AIMS),
-    Trial(ECE, PEAKED, 20_000_000, ECE_AIMS),
-    Trial(CLASS_WISE, SOFTMAX, 1_000_000, CLASS_WISE_AIMS),
-    Trial(EQUAL_MASS, UNIFORM, 20_000_000, EQUAL_MASS_AIMS),
-    Trial(SMOOTH, UNIFORM, 1_000_000, {"relplot": 5}),
+    Trial(ECE, UNIFORM, 20_000_000, ECE_AIMS, "read", 12),
+    Trial(ECE, PEAKED, 20_000_000, ECE_AIMS, "read", 12),
+    Trial(CLASS_WISE, SOFTMAX, 1_000_000, CLASS_WISE_AIMS, "read", 408),
+    Trial(EQUAL_MASS, UNIFORM, 20_000_000, EQUAL_MASS_AIMS, "sort", 1),
+    Trial(SMOOTH, UNIFORM, 1_000_000, {"relplot": 5}, "read", 12),
     Trial(REPLICATES, UNIFORM, 1_000_000, {ONE_ECE: 1 / 100}),
     Trial(REPLICATES, FEW_CLASSES, 1_000_000, {ONE_ECE: 1 / 100}),
-    Trial(SLICES, f"{LOGITS}, slices of {ROWS_A_SLICE}", 1_000_000, {ONE_REPORT: 1 / 1.5}),
-    Trial(REPORT, LOGITS, 1_000_000, {}),
+    Trial(SLICES, f"{LOGITS}, slices of {ROWS_A_SLICE}", 1_000_000, {ONE_REPORT: 1 / 1.5}, "read", 56),
+    Trial(REPORT, LOGITS, 1_000_000, {}, "read", 48),
 ]
 
 
@@ -255,27 +253,12 @@ def _by_keys(y: np.ndarray, p: np.ndarray) -> float:
     return _of_ordered((keys >> np.uint32(1)).view(np.float32), keys & np.uint32(1))
 
 
-# What the program prints
-
-
-def run(seconds: float, shrink: int = 1) -> Iterator[Outcome]:
-    """Every trial; ``shrink`` divides the number of rows."""
-    for trial in shrunk(TRIALS, shrink):
-        yield measure(trial, contenders(trial), seconds)
-
-
-def figures() -> list[Figure]:
+def states() -> list[Whole]:
     """Bytes of the state of a class-wise report of 1000 classes and 15 bins."""
     rng = np.random.default_rng(0)
     y, probs = rng.integers(0, 1000, 5000), fc.softmax(rng.standard_normal((5000, 1000), np.float32) * 5)
     found = []
     for name, weight in (("", None), (", real weights", rng.exponential(size=len(y)))):
         state = fc.ClasswiseAccumulator(n_bins=N_BINS).update(y, probs, sample_weight=weight).to_bytes()
-        what = f"class-wise state, 1000 classes{name}"
-        found.append(Figure("calibration", what, len(state) / 1e6, "MB", 2))
+        found.append(Whole("accumulators", f"class-wise state, 1000 classes{name}", len(state) / 1e6, "MB", 2))
     return found
-
-
-def as_markdown(outcomes: list[Outcome]) -> list[str]:
-    """A table for the README."""
-    return table_of_races("calibration errors", outcomes)

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 import fastcal as fc
 from fastcal.dumps.opening import SAMPLE
 
 from . import calibrators_binary, calibrators_binned, calibrators_linear, calibrators_temperature
-from .order import Outcome, table_of_races
+from .race import Call, Trial
 
 KINDS = (calibrators_temperature, calibrators_linear, calibrators_binned, calibrators_binary)
 TRIALS = [trial for kind in KINDS for trial in kind.TRIALS]
 FIGURES = ("nll", "ece", "classwise_ece", "brier", "accuracy")
 
 
-def run(seconds: float, shrink: int = 1) -> Iterator[Outcome]:
-    """Every trial; ``shrink`` divides the number of rows."""
-    for kind in KINDS:
-        yield from kind.run(seconds, shrink)
-
-
-def as_markdown(outcomes: list[Outcome]) -> list[str]:
-    """A table for the README."""
-    return table_of_races("calibrators", outcomes)
+def contenders(trial: Trial) -> dict[str, Call]:
+    """Those of its kind."""
+    return next(kind for kind in KINDS if trial.work in {one.work for one in kind.TRIALS}).contenders(trial)
 
 
 def methods() -> fc.CalibratorComparison:

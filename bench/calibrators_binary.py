@@ -6,7 +6,6 @@ Answers are asserted to be equal before anything is timed; ours and a peer run i
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
@@ -15,8 +14,7 @@ from comparisons import generate
 
 import fastcal as fc
 
-from .courses import Call
-from .order import Outcome, Trial, measure, shrunk, table_of_races
+from .race import Call, Trial
 
 VENN_ABERS, PLATT, BETA = "VennAbers.fit, predict_proba", "PlattScaling.fit", "BetaCalibration.fit"
 UNIFORM = "float64 uniform, y 0/1 ~ Bernoulli(score ** 1.3)"
@@ -24,7 +22,7 @@ BOTH = "float64 uniform, and as many test points"
 SOFTMAX = "x 100 float32 softmax rows"
 
 TRIALS = [
-    Trial(VENN_ABERS, BOTH, 200_000, {"venn-abers": 20}),
+    Trial(VENN_ABERS, BOTH, 200_000, {"venn-abers": 20}, "sort", 2),
     Trial(PLATT, UNIFORM, 200_000, {"scikit-learn": 1}),
     Trial(PLATT, SOFTMAX, 200_000, {}),
     Trial(BETA, UNIFORM, 200_000, {"betacal": 1}),
@@ -97,14 +95,3 @@ def beta(trial: Trial) -> dict[str, Call]:
         calls["betacal"] = theirs
         np.testing.assert_allclose(calls["fastcal"]().predict_proba(p), theirs().predict(p), atol=1e-3)
     return calls
-
-
-def run(seconds: float, shrink: int = 1) -> Iterator[Outcome]:
-    """Every trial; ``shrink`` divides the number of rows."""
-    for trial in shrunk(TRIALS, shrink):
-        yield measure(trial, contenders(trial), seconds)
-
-
-def as_markdown(outcomes: list[Outcome]) -> list[str]:
-    """A table for the README."""
-    return table_of_races("binary calibrators", outcomes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from threading import Thread
@@ -19,8 +19,7 @@ import numpy as np
 import fastcal as fc
 from fastcal.engine import thread_count
 
-from .courses import Call
-from .order import Outcome, Trial, measure, shrunk
+from .race import Call, Trial
 
 VECTOR, MATRIX, DIRICHLET = "VectorScaling", "MatrixScaling", "DirichletCalibration"
 METHODS: dict[str, Callable[..., Any]] = {
@@ -39,13 +38,13 @@ EQUAL = 1e-9  # nats: how much higher ours may end
 TOLERANCE = 1e-5
 
 TRIALS = [
-    Trial(f"{VECTOR}.fit", LOGITS, 200_000, {TORCH: 10}),
-    Trial(f"{VECTOR}.fit", FEW, 1_000_000, {}),
-    Trial(f"{MATRIX}.fit", LOGITS, 200_000, {SCIKIT_LEARN: 3, TORCH: 3}, slow=True),
+    Trial(f"{VECTOR}.fit", LOGITS, 200_000, {TORCH: 10}, "read", 408, fewer=20),
+    Trial(f"{VECTOR}.fit", FEW, 1_000_000, {}, "read", 48),
+    Trial(f"{MATRIX}.fit", LOGITS, 200_000, {SCIKIT_LEARN: 3, TORCH: 3}, fewer=40, slow=True),
     Trial(f"{MATRIX}.fit", FEW, 1_000_000, {}),
-    Trial(f"{VECTOR}.predict_proba", f"{LOGITS}, out=", 1_000_000, {COPY: 0.25}),
-    Trial(f"{MATRIX}.predict_proba", f"{LOGITS}, out=", 1_000_000, {PRODUCT: 0.7}, pause=BUSY),
-    Trial(f"{DIRICHLET}.predict_proba", f"{LOGITS}, out=", 1_000_000, {PRODUCT: 0.7}, pause=BUSY),
+    Trial(f"{VECTOR}.predict_proba", f"{LOGITS}, out=", 1_000_000, {COPY: 0.25}, "copy", 800),
+    Trial(f"{MATRIX}.predict_proba", f"{LOGITS}, out=", 1_000_000, {PRODUCT: 0.7}, "copy", 800, pause=BUSY),
+    Trial(f"{DIRICHLET}.predict_proba", f"{LOGITS}, out=", 1_000_000, {PRODUCT: 0.7}, "copy", 800, pause=BUSY),
 ]
 
 
@@ -87,7 +86,7 @@ def fits(trial: Trial) -> dict[str, Call]:
     calls: dict[str, Call] = {"fastcal": fit}
     wide = logits.astype(np.float64)
     for name, library, peer in ((SCIKIT_LEARN, "sklearn", scikit_learn), (TORCH, "torch", torch_lbfgs)):
-        if name not in trial.at_least or not find_spec(library):
+        if name not in trial.aims or not find_spec(library):
             continue
         weight, bias = peer(logits, labels, full)
         theirs = nll((wide @ weight.T if full else wide * weight) + bias, labels)
@@ -138,9 +137,9 @@ def applying(trial: Trial) -> dict[str, Call]:
     fitted.predict_proba(logits, out=out)
     np.testing.assert_allclose(out[few], fitted.predict_proba(logits[few].astype(np.float64)), atol=1e-5)
     calls: dict[str, Call] = {"fastcal": lambda: fitted.predict_proba(logits, out=out)}
-    if COPY in trial.at_least:
+    if COPY in trial.aims:
         calls[COPY] = partial(copied, logits, out)
-    if PRODUCT in trial.at_least:
+    if PRODUCT in trial.aims:
         weight = fitted.weight_.astype(np.float32)
         calls[PRODUCT] = lambda: np.matmul(logits, weight.T, out=out)
     return calls
@@ -157,9 +156,3 @@ def copied(source: np.ndarray, target: np.ndarray) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-
-
-def run(seconds: float, shrink: int = 1) -> Iterator[Outcome]:
-    """Every trial; ``shrink`` divides the number of rows."""
-    for trial in shrunk(TRIALS, shrink):
-        yield measure(trial, contenders(trial), seconds)

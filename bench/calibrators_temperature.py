@@ -5,30 +5,31 @@ Temperatures are asserted to be equal before anything is timed; ours and a peer 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from importlib.util import find_spec
 from threading import Thread
 
 import numpy as np
+from peers_calibrators import netcal_temperature, probmetrics_temperature, sklearn_temperature
 
 import fastcal as fc
 
-from .courses import Call
-from .order import Outcome, Trial, measure, shrunk, table_of_races
+from .race import Call, Trial
 
 FIT, APPLY, ENSEMBLE = "TemperatureScaling.fit", "TemperatureScaling.predict_proba", "EnsembleTemperatureScaling.fit"
 SCIKIT_LEARN, TORCH, COPY = "scikit-learn", "torch LBFGS", "copy on two threads"
+PROBMETRICS, NETCAL = "probmetrics", "netcal"
 LOGITS, FEW, BINARY = "x 100 float32 logits", "x 10 float32 logits", "float32 logits (N,)"
 SCALE = 1.7  # how overconfident they are
 
 TRIALS = [
-    Trial(FIT, LOGITS, 200_000, {SCIKIT_LEARN: 15, TORCH: 60}),
-    Trial(FIT, FEW, 1_000_000, {}),
-    Trial(FIT, BINARY, 2_000_000, {}),
-    Trial(ENSEMBLE, LOGITS, 200_000, {}),
-    Trial(APPLY, f"{LOGITS}, out=", 1_000_000, {COPY: 0.25, "np.copyto": 0.25}),
-    Trial(APPLY, f"{FEW}, out=", 1_000_000, {}),
+    Trial(FIT, LOGITS, 200_000, {SCIKIT_LEARN: 15, TORCH: 60}, "read", 408, fewer=20),
+    Trial(FIT, LOGITS, 20_000, {}, "read", 408, fewer=4, of=(PROBMETRICS, NETCAL)),
+    Trial(FIT, FEW, 1_000_000, {}, "read", 48),
+    Trial(FIT, BINARY, 2_000_000, {}, "read", 12),
+    Trial(ENSEMBLE, LOGITS, 200_000, {}, "read", 408),
+    Trial(APPLY, f"{LOGITS}, out=", 1_000_000, {COPY: 0.25, "np.copyto": 0.25}, "copy", 800),
+    Trial(APPLY, f"{FEW}, out=", 1_000_000, {}, "copy", 80),
 ]
 
 
@@ -56,25 +57,23 @@ def fits(trial: Trial) -> dict[str, Call]:
     assert ours.converged_
     assert ours.gradient_norm_ < 1e-8
     calls: dict[str, Call] = {"fastcal": lambda: fc.TemperatureScaling().fit(logits, labels)}
-    if SCIKIT_LEARN in trial.at_least and find_spec("sklearn"):
-        calls[SCIKIT_LEARN] = partial(scikit_learn, logits, labels)
+    if SCIKIT_LEARN in trial.aims and find_spec("sklearn"):
+        calls[SCIKIT_LEARN] = partial(sklearn_temperature, logits, labels)
         # it works in float32 where the logits are
-        np.testing.assert_allclose(scikit_learn(logits, labels), ours.temperature_, rtol=1e-3)
+        np.testing.assert_allclose(sklearn_temperature(logits, labels), ours.temperature_, rtol=1e-3)
         few = slice(5000)
         exact = fc.TemperatureScaling().fit(logits[few].astype(float), labels[few]).temperature_
-        np.testing.assert_allclose(scikit_learn(logits[few].astype(float), labels[few]), exact, rtol=1e-6)
-    if TORCH in trial.at_least and find_spec("torch"):
+        np.testing.assert_allclose(sklearn_temperature(logits[few].astype(float), labels[few]), exact, rtol=1e-6)
+    if TORCH in trial.aims and find_spec("torch"):
         calls[TORCH] = partial(torch_recipe, logits, labels)
         # 50 steps of a hundredth need not end at the least NLL
         np.testing.assert_allclose(torch_recipe(logits, labels), ours.temperature_, rtol=0.1)
+    for name, fit in ((PROBMETRICS, probmetrics_temperature), (NETCAL, netcal_temperature)):
+        if name in (trial.of or ()) and find_spec(name):
+            given = logits.astype(float) if name == NETCAL else logits  # of float32 it stays at 1
+            np.testing.assert_allclose(fit(given, labels), ours.temperature_, rtol=1e-4)
+            calls[name] = partial(fit, given, labels)
     return calls
-
-
-def scikit_learn(logits: np.ndarray, labels: np.ndarray) -> float:
-    """What CalibratedClassifierCV(method="temperature") fits, without its way there: Brent's method in log beta."""
-    from sklearn.calibration import _TemperatureScaling
-
-    return 1 / float(_TemperatureScaling().fit(logits, labels).beta_)
 
 
 def torch_recipe(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -114,7 +113,7 @@ def applying(trial: Trial) -> dict[str, Call]:
     expected = fc.softmax(logits[:1000], temperature=fitted.temperature_)
     np.testing.assert_allclose(fitted.predict_proba(logits[:1000]), expected, rtol=2e-6)
     calls: dict[str, Call] = {"fastcal": lambda: fitted.predict_proba(logits, out=out)}
-    if trial.at_least:
+    if trial.aims:
         calls |= {COPY: lambda: copy_on_two_threads(out, logits), "np.copyto": lambda: np.copyto(out, logits)}
     return calls
 
@@ -126,21 +125,3 @@ def copy_on_two_threads(target: np.ndarray, source: np.ndarray) -> None:
     other.start()
     np.copyto(target[:half], source[:half])
     other.join()
-
-
-def run(seconds: float, shrink: int = 1) -> Iterator[Outcome]:
-    """Every trial; ``shrink`` divides the number of rows."""
-    for trial in shrunk(TRIALS, shrink):
-        yield measure(trial, contenders(trial), seconds)
-
-
-def as_markdown(outcomes: list[Outcome]) -> list[str]:
-    """The table for the README."""
-    return table_of_races("temperature scaling", outcomes)
-
-
-if __name__ == "__main__":
-    from .order import as_text
-
-    for outcome in run(2.0):
-        print(as_text(outcome), flush=True)

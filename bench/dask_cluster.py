@@ -1,12 +1,11 @@
 """Two workers against one: ``fastcal report --workers`` over a folder of Parquet in the page cache.
 
-``python -m bench.dask_cluster [--quick] [--folder DIR]`` prints it. Both clusters, of processes of one thread each, are
-up and have compiled all kernels before anything is timed; they take turns, and end in the same bits.
+Both clusters, of processes of one thread each, are up and have compiled all kernels before anything is timed; they take
+turns, and end in the same bits.
 """
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import statistics
 import tempfile
@@ -22,11 +21,10 @@ from fastcal.dumps import Dump, Roles, open_dumps
 from fastcal.integrations import dask_cluster
 from fastcal.runs import Looks, tasks_of
 
-from .machine import Bystanders, Figure
+from .record import Whole
 
 FILE_ROWS, CLASSES, GROUPS = 1_000_000, 10, 4
-FILES, QUICK_FILES = 64, 8
-ROUNDS, QUICK_ROUNDS = 5, 3
+FILES, ROUNDS = 16, 5
 AT_LEAST = 1.6
 
 
@@ -56,19 +54,18 @@ def report(dumps: list[Dump], address: str) -> bytes:
     return dask_cluster.run_on_cluster(tasks_of(dumps), looks, address=address).to_bytes()
 
 
-def figures(*, quick: bool = False, folder: Path | None = None) -> list[Figure]:
+def speed(folder: Path | None = None) -> list[Whole]:
     """How much faster two workers are than one; files are written into ``folder``, or the system's, and deleted."""
     with ExitStack() as held:
         there = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="fastcal-bench-", dir=folder)))
-        n_bytes = write(there, QUICK_FILES if quick else FILES)
+        n_bytes = write(there, FILES)
         dumps = open_dumps(sorted(there.iterdir()), Roles())
         clusters = {n: held.enter_context(dask_cluster.own_cluster(n)) for n in (1, 2)}
         runs = {n: partial(report, dumps, cluster.scheduler_address) for n, cluster in clusters.items()}
         states = {n: run() for n, run in runs.items()}  # the pages are read, and kernels compiled
         assert states[1] == states[2]
-        bystanders = Bystanders()
         times: dict[int, list[float]] = {1: [], 2: []}
-        for _ in range(QUICK_ROUNDS if quick else ROUNDS):
+        for _ in range(ROUNDS):
             for n, run in runs.items():
                 start = perf_counter()
                 run()
@@ -78,22 +75,6 @@ def figures(*, quick: bool = False, folder: Path | None = None) -> list[Figure]:
         rows = FILE_ROWS * len(dumps)
         note = ", ".join(f"{n} worker{'s' * (n > 1)}: {rows / s / 1e6:.1f} M rows/s" for n, s in seconds.items())
         note += f"; quartiles {' to '.join(f'{q:.2f}' for q in statistics.quantiles(ratios, n=4)[::2])}"
-        note += f"; at least {AT_LEAST}; {n_bytes / 1e9:.1f} GB"
-        # the workers are children that have not ended yet: their cores count as others'
-        note += f"; {bystanders.cores():.1f} cores busy, ours among them"
-        return [
-            Figure("dask", "report by 2 workers of one thread", statistics.median(ratios), "x 1 worker", None, note)
-        ]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.dask_cluster", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="an eighth of the files, and fewer repeats")
-    parser.add_argument("--folder", type=Path, help="where files are written (3 GB), and deleted again")
-    options = parser.parse_args()
-    for figure in figures(quick=options.quick, folder=options.folder):
-        print(f"{figure.what}: {figure.value:.2f} {figure.unit}  {figure.note}")
-
-
-if __name__ == "__main__":
-    main()
+        note += f"; {n_bytes / 1e9:.1f} GB"
+        what = "report by 2 workers of one thread"
+        return [Whole("dask", what, statistics.median(ratios), "x 1 worker", at_least=AT_LEAST, note=note)]

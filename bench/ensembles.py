@@ -11,8 +11,8 @@ from __future__ import annotations
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,44 +21,28 @@ from peers_ensemble import scipy_three_lines, torch_all_seven, torch_entr, torch
 
 import fastcal as fc
 
-from .courses import Call
-from .machine import Figure
-from .machine import run as process
-from .memory import status
-from .order import Outcome, measure, shrunk, table_of_races
-from .race import elapsed
+from .machine import taken
+from .memory import peak
+from .race import Call, Trial, elapsed
+from .record import Whole
 
 PROBS, LOGITS = "float32 probabilities", "float32 logits"
 FORMS = ("array", ".npy", ".npz", ".parquet")
 THREE, ENTR, SEVEN, SCIPY = "torch, three lines", "torch, entr", "torch, all seven", "scipy, three lines"
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One line: members, rows and classes, and how many times as fast as a peer ours has to be."""
-
-    work: str
-    shape: tuple[int, int, int]
-    form: str
-    n_rows: int
-    at_least: Mapping[str, float]
-
-    @property
-    def given(self) -> str:
-        """The input in words."""
-        return f"rows, {self.shape[0]} members, {self.shape[2]} classes, {self.form}"
-
-
-def trial(m: int, n: int, k: int, form: str, **at_least: float) -> Trial:
-    """Of ensemble_uncertainty."""
+def trial(m: int, n: int, k: int, form: str, share: float | None = None, **aims: float) -> Trial:
+    """Of ensemble_uncertainty: members, rows and classes, and how many times as fast as a peer ours has to be."""
     names = {"three": THREE, "seven": SEVEN, "scipy": SCIPY}
-    return Trial("ensemble_uncertainty", (m, n, k), form, n, {names[key]: value for key, value in at_least.items()})
+    words = f"rows, {m} members, {k:,} classes, {form}"
+    by_peer = {names[key]: value for key, value in aims.items()}
+    return Trial("ensemble_uncertainty", words, n, by_peer, "read", 4 * m * k, share, of=(m, k, form))
 
 
 TRIALS = [
     trial(10, 500_000, 10, PROBS, three=12, scipy=15),
     trial(10, 500_000, 10, LOGITS, three=12),
-    trial(5, 50_000, 1000, PROBS, three=12),
+    trial(5, 50_000, 1000, PROBS, 0.3, three=12),
     trial(5, 50_000, 1000, LOGITS),
     trial(10, 2_000_000, 2, PROBS),
     trial(10, 2_000_000, 2, LOGITS),
@@ -67,16 +51,16 @@ TRIALS = [
 
 def contenders(one: Trial) -> dict[str, Call]:
     """Ours and the peers' calls, by name; raises AssertionError where answers differ."""
-    m, _, k = one.shape
+    m, k, form = one.of
     rng = np.random.default_rng(0)
-    from_logits = one.form == LOGITS
+    from_logits = form == LOGITS
     scores = 2 * rng.standard_normal((m, one.n_rows, k), np.float32)
     if not from_logits:
         scores -= scores.max(axis=-1, keepdims=True)
         np.exp(scores, out=scores)
         scores /= scores.sum(axis=-1, keepdims=True)
     peers = {THREE: torch_three_lines, ENTR: torch_entr, SEVEN: torch_all_seven}
-    if SCIPY in one.at_least:
+    if SCIPY in one.aims:
         peers[SCIPY] = scipy_three_lines
     calls: dict[str, Call] = {"fastcal": lambda: fc.ensemble_uncertainty(scores, from_logits=from_logits)}
     ours: Any = calls["fastcal"]()
@@ -87,23 +71,13 @@ def contenders(one: Trial) -> dict[str, Call]:
     return calls
 
 
-def run(seconds: float, shrink: int = 1) -> Iterator[Outcome]:
-    """Every trial; ``shrink`` divides the number of rows."""
-    for one in shrunk(TRIALS, shrink):
-        yield measure(one, contenders(one), seconds)
-
-
-def figures() -> list[Figure]:
-    """Peak memory beyond members and results, in processes of their own, and what an accumulator costs on top."""
-    found = [on_top()]
+def memory() -> Iterator[Whole]:
+    """Peak memory beyond members and results."""
     for form in FORMS:
-        what = f"extra memory of ensemble_uncertainty, 10 x 500,000 x 10, {form}"
-        if Path("/proc/self/clear_refs").exists():
-            found.append(Figure("ensembles", what, int(process("-m", "bench.ensembles", form)) / 1e6, "MB", 64))
-    return found
+        yield taken(f"extra memory of ensemble_uncertainty, 10 x 500,000 x 10, {form}", 64, "bench.ensembles", form)
 
 
-def on_top() -> Figure:
+def on_top() -> list[Whole]:
     """What an UncertaintyAccumulator takes beyond computing the measures, in turns with computing alone."""
     rng = np.random.default_rng(0)
     n, k = 500_000, 10
@@ -117,12 +91,9 @@ def on_top() -> Figure:
 
     one_round()
     ns = statistics.median([one_round() for _ in range(11)]) / n * 1e9
-    return Figure("ensembles", "six measures into an UncertaintyAccumulator, beyond computing them", ns, "ns a row", 15)
-
-
-def as_markdown(outcomes: list[Outcome]) -> list[str]:
-    """A table for the README."""
-    return table_of_races("ensembles", outcomes)
+    return [
+        Whole("accumulators", "six measures into an UncertaintyAccumulator, beyond computing them", ns, "ns a row", 15)
+    ]
 
 
 def main(form: str) -> None:
@@ -136,10 +107,9 @@ def main(form: str) -> None:
         if form != "array":
             del probs
         fc.ensemble_uncertainty(few)
-        Path("/proc/self/clear_refs").write_text("5")
-        before = status("VmRSS")
-        found = fc.ensemble_uncertainty(members)
-        print(status("VmHWM") - before - sum(getattr(found, place.name).nbytes for place in fields(found)))
+        found: list[Any] = []
+        most = peak(lambda: found.append(fc.ensemble_uncertainty(members)))
+        print(most - sum(getattr(found[0], place.name).nbytes for place in fields(found[0])))
 
 
 def written(probs: np.ndarray, form: str, folder: Path) -> list[Path]:

@@ -1,7 +1,7 @@
 """What comes before the first result: imports by ``python -X importtime``, and first calls of a fresh process.
 
 ``python -m bench.first_calls`` makes one call of every kernel of a report, on few rows of each kind of float32, and is
-timed as a whole; ``python -m bench.first_calls imports`` prints the figures.
+timed as a whole.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import importlib.util
 import statistics
 import subprocess
-import sys
 import tempfile
 
 import numpy as np
 
-from .machine import PYTHON, ROOT, Figure, seconds, turn_about
+from .machine import PYTHON, ROOT, seconds, turn_about
+from .record import Whole
 
 # Each public module, and what its users have imported anyway.
 MODULES = {
@@ -64,7 +64,7 @@ def imported(module: str) -> tuple[float, float]:
     return whole / 1e6, own / 1e6
 
 
-def imports(repeats: int) -> list[Figure]:
+def imports(repeats: int) -> list[Whole]:
     """Each public module against the bare import of the library that it is for, in turns; medians."""
     found = []
     for module, library in MODULES.items():
@@ -74,11 +74,11 @@ def imports(repeats: int) -> list[Figure]:
         ours, own = (statistics.median(values) for values in zip(*(one for one, _ in times), strict=True))
         theirs = statistics.median(whole for _, (whole, _) in times)
         note = f"{ours * 1e3:.0f} ms against {theirs * 1e3:.0f} ms, {own * 1e3:.1f} ms of them in our modules"
-        found.append(Figure("import", f"import {module}", ours / theirs, f"x import {library}", AT_MOST, note))
+        found.append(Whole("import", f"import {module}", ours / theirs, f"x import {library}", AT_MOST, note=note))
     return found
 
 
-def first_call(repeats: int) -> list[Figure]:
+def first_call(repeats: int) -> list[Whole]:
     """One ECE of a fresh process, with an empty cache and with that cache, and the start of the command line."""
     cold, warm = [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -94,18 +94,9 @@ def first_call(repeats: int) -> list[Figure]:
         ("fastcal --help", times["help"]),
     ):
         note = f"{value:.2f} s, import numba {times['numba']:.2f} s"
-        found.append(Figure("import", what, value / times["numba"], "x import numba", None, note))
+        found.append(Whole("import", what, value / times["numba"], "x import numba", note=note))
     return found
 
 
-def figures(repeats: int) -> list[Figure]:
-    """All of them."""
-    return [*imports(repeats), *first_call(repeats)]
-
-
 if __name__ == "__main__":
-    if sys.argv[1:] == ["imports"]:
-        for figure in figures(3):
-            print(f"{figure.what:<36} {figure.value:6.2f} {figure.unit:<28} {figure.at_most or '':<5} {figure.note}")
-    else:
-        main()
+    main()

@@ -1,35 +1,29 @@
-"""What is measured about the machine and about whole processes: read bandwidth, start-up, compilation, memory."""
+"""What is measured about the machine and about whole processes: bandwidth, start-up, compilation, memory."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import platform
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+from comparisons import TABLE
+from peers import available
+
+from .record import Whole
 
 ROOT = Path(__file__).parents[1]
 PYTHON = sys.executable
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A number about a whole process and the most that it may be; ``value`` is None where it could not be measured."""
-
-    name: str
-    what: str
-    value: float | None
-    unit: str
-    at_most: float | None = None
-    note: str = ""
 
 
 class Bystanders:
@@ -43,7 +37,7 @@ class Bystanders:
         self._start = perf_counter(), self._busy() - self._own()
 
     def cores(self) -> float:
-        """Busy cores, those of this process and its finished children left out; 0 where nothing tells (no /proc)."""
+        """Busy cores, those of this process and its children left out; 0 where nothing tells (no /proc)."""
         start, before = self._start
         return max(self._busy() - self._own() - before, 0) / (perf_counter() - start)
 
@@ -57,7 +51,13 @@ class Bystanders:
 
     @staticmethod
     def _own() -> float:
-        return sum(os.times()[:4])
+        """Of this process and its children, those that still run included."""
+        ticks = 0
+        for children in Path("/proc/self/task").glob("*/children"):
+            with contextlib.suppress(OSError):  # it may have ended meanwhile
+                for child in children.read_text().split():
+                    ticks += sum(map(int, Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[11:13]))
+        return sum(os.times()[:4]) + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def read_bandwidth(n_bytes: int, n_threads: int) -> float:
@@ -72,6 +72,37 @@ def copy_bandwidth(n_bytes: int, n_threads: int) -> float:
     source, target = np.ones(n_bytes // 8), np.zeros(n_bytes // 8)
     parts = list(zip(np.array_split(target, n_threads), np.array_split(source, n_threads), strict=True))
     return 2 * n_bytes / min(_seconds_on_threads(np.copyto, parts) for _ in range(15))
+
+
+def sort_speed(n: int) -> float:
+    """float32 numbers a second that one np.sort puts in order, which has one thread: the best of several runs."""
+    numbers = np.random.default_rng(0).random(n, np.float32)
+    return n / min(_seconds_on_threads(np.sort, [(numbers,)]) for _ in range(5))
+
+
+def roofs(n_threads: int, *, quick: bool) -> dict[str, float]:
+    """What bounds any work here; see Run."""
+    n_bytes = 1 << (28 if quick else 30)
+    return {
+        "read": read_bandwidth(n_bytes, n_threads),
+        "copy": copy_bandwidth(1 << 28, n_threads),
+        "sort": sort_speed(1_000_000 if quick else 10_000_000),
+    }
+
+
+def about(n_threads: int) -> dict[str, Any]:
+    """What the machine is called, and what it has."""
+    name, memory = platform.processor() or platform.machine(), None
+    with contextlib.suppress(OSError):
+        name = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())[1]
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "processor": name,
+        "cores": os.cpu_count(),
+        "threads": n_threads,
+        "memory": memory,
+        "system": platform.system(),
+    }
 
 
 def _seconds_on_threads(way: Callable[..., Any], parts: Sequence[Any]) -> float:
@@ -116,7 +147,7 @@ def turn_about(programs: Mapping[str, Sequence[str]], repeats: int) -> dict[str,
     return {name: statistics.median(values[1:]) for name, values in times.items()}
 
 
-def first_calls(repeats: int) -> list[Figure]:
+def first_calls(repeats: int) -> list[Whole]:
     """A fresh process that calls every kernel of the report: with an empty cache, and again with that cache."""
     cold, warm, numba = [], [], []
     for _ in range(repeats):
@@ -129,52 +160,45 @@ def first_calls(repeats: int) -> list[Figure]:
     for what, times, at_most in (("empty cache", cold, 15), ("filled cache", warm, None)):
         value = statistics.median(times)
         note = f"{value:.2f} s, import numba {unit:.2f} s"
-        found.append(Figure("cold", f"all kernels once, {what}", value / unit, "x import numba", at_most, note))
+        found.append(Whole("cold", f"all kernels once, {what}", value / unit, "x import numba", at_most, note=note))
     return found
 
 
-def sample_report(repeats: int) -> list[Figure]:
+def sample_report(repeats: int) -> list[Whole]:
     """``fastcal report --sample`` with compiled kernels."""
     programs = {"ours": ("-m", "fastcal", "report", "--sample"), "numba": ("-c", "import numba")}
     what = "fastcal report --sample, warm"
     try:
         times = turn_about(programs, repeats)
     except RuntimeError as error:
-        return [Figure("sample", what, None, "x import numba", 3, f"it fails: {error}")]
+        return [Whole("sample", what, None, "x import numba", 3, note=f"it fails: {error}")]
     note = f"{times['ours']:.2f} s against {times['numba']:.2f} s"
-    return [Figure("sample", what, times["ours"] / times["numba"], "x import numba", 3, note)]
+    return [Whole("sample", what, times["ours"] / times["numba"], "x import numba", 3, note=note)]
 
 
-def extra_memory(names: Sequence[str]) -> list[Figure]:
-    """Peak memory of the whole report beyond its input, 1 M x 10 float32 logits: ours and the peers'."""
+def report_memory() -> Iterator[Whole]:
+    """The whole report of 1 M x 10 float32 logits: ours and the peers'."""
+    yield taken("extra memory of the report, fastcal", 32, "bench.memory", "fastcal")
+    row = next(row for row in TABLE if row.name == "Evaluation" and row.peers)
+    for name, peer in row.peers.items():
+        if available(peer):
+            yield taken(f"extra memory of the report, {name}", None, "bench.memory", name)
+
+
+def logits_memory() -> Iterator[Whole]:
+    """softmax_summary of 4 GB of logits, its results aside."""
+    yield taken("extra memory of softmax_summary, 4 GB of logits", 64, "bench.memory", "softmax_summary")
+
+
+def fit_memory() -> Iterator[Whole]:
+    """An isotonic fit of 10 M rows, ours and scikit-learn's."""
+    for name, at_most in (("fastcal", 24), ("scikit-learn", None)):
+        what = f"extra memory of an isotonic fit, 10 M rows, {name}"
+        yield taken(what, at_most, "bench.memory", "fit", name, unit="bytes a row", in_unit=1e7)
+
+
+def taken(what: str, at_most: float | None, *module: str, unit: str = "MB", in_unit: float = 1e6) -> Whole:
+    """Peak memory beyond the input, which a module prints in a process of its own."""
     if not Path("/proc/self/clear_refs").exists():
-        return [Figure("memory", "extra memory of the report", None, "MB", 32, "is read from Linux's /proc")]
-    return [
-        Figure(
-            "memory",
-            f"extra memory of the report, {name}",
-            int(run("-m", "bench.memory", name)) / 1e6,
-            "MB",
-            32 if name == "fastcal" else None,
-        )
-        for name in ("fastcal", *names)
-    ]
-
-
-def logits_memory() -> list[Figure]:
-    """Peak memory of softmax_summary on 4 GB of logits, beyond the input and the results, in a process of its own."""
-    if not Path("/proc/self/clear_refs").exists():
-        return [Figure("logits", "extra memory of softmax_summary", None, "MB", 64, "is read from Linux's /proc")]
-    what = "extra memory of softmax_summary, 4 GB of logits"
-    return [Figure("logits", what, int(run("-m", "bench.memory", "softmax_summary")) / 1e6, "MB", 64)]
-
-
-def fit_memory() -> list[Figure]:
-    """Peak memory of an isotonic fit of 10 M rows beyond them, ours and scikit-learn's, in processes of their own."""
-    what, unit = "extra memory of an isotonic fit, 10 M rows", "bytes a row"
-    if not Path("/proc/self/clear_refs").exists():
-        return [Figure("fit-memory", what, None, unit, 24, "is read from Linux's /proc")]
-    return [
-        Figure("fit-memory", f"{what}, {name}", int(run("-m", "bench.memory", "fit", name)) / 1e7, unit, at_most)
-        for name, at_most in (("fastcal", 24), ("scikit-learn", None))
-    ]
+        return Whole("memory", what, None, unit, at_most, note="is read from Linux's /proc")
+    return Whole("memory", what, int(run("-m", *module)) / in_unit, unit, at_most)

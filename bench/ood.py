@@ -7,16 +7,14 @@ say what they cost.
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterator
 
 import numpy as np
 import peers_ood
 
 import fastcal as fc
 
-from .courses import Call
-from .machine import Figure
-from .order import Outcome, Trial, measure, shrunk, table_of_races
+from .race import Call, Trial
+from .record import Whole
 
 SETS, FAMILIARITY, REGION = "ood_metrics", "activation_familiarity", "valid_ood_region"
 SCORES = "x 2 float32 N(1, 1) and N(0, 1)"
@@ -30,10 +28,13 @@ FEATURES = {
 }
 
 TRIALS = [
-    Trial(SETS, NO_INTERVALS, 1_000_000, {"scikit-learn": 6}),
+    Trial(SETS, NO_INTERVALS, 1_000_000, {"scikit-learn": 6}, "sort", 2),
     Trial(SETS, f"{SCORES}, 1000 resamples", 1_000_000, {}),
-    Trial(REGION, SCORES, 1_000_000, {}),
-    *(Trial(FAMILIARITY, name, 200_000 if width < 2048 else 20_000, {}) for name, (width, _) in FEATURES.items()),
+    Trial(REGION, SCORES, 1_000_000, {}, "sort", 2),
+    *(
+        Trial(FAMILIARITY, name, 200_000 if width < 2048 else 20_000, {}, "read", 4 * width)
+        for name, (width, _) in FEATURES.items()
+    ),
 ]
 
 
@@ -81,26 +82,15 @@ def familiarities(trial: Trial) -> dict[str, Call]:
     return calls
 
 
-def run(seconds: float, shrink: int = 1) -> Iterator[Outcome]:
-    """Every trial; ``shrink`` divides the number of rows."""
-    for trial in shrunk(TRIALS, shrink):
-        yield measure(trial, contenders(trial), seconds)
-
-
-def figures() -> list[Figure]:
+def memory() -> list[Whole]:
     """What each way to the familiarity takes beyond its input, as NumPy tells it."""
     trial = next(trial for trial in TRIALS if trial.work == FAMILIARITY)
     found = []
     for name, call in familiarities(trial).items():
         tracemalloc.start()
         call()
-        what = f"extra memory of {FAMILIARITY}, {trial.n_rows:,} {trial.given}: {name}"
+        what = f"extra memory of {FAMILIARITY}, {trial.words}: {name}"
         most = AT_MOST if name == "fastcal" else None
-        found.append(Figure("ood", what, tracemalloc.get_traced_memory()[1] / 1e6, "MB", most))
+        found.append(Whole("memory", what, tracemalloc.get_traced_memory()[1] / 1e6, "MB", most))
         tracemalloc.stop()
     return found
-
-
-def as_markdown(outcomes: list[Outcome]) -> list[str]:
-    """The table for the README."""
-    return table_of_races("out of distribution", outcomes)

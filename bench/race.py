@@ -2,72 +2,67 @@
 
 from __future__ import annotations
 
-import functools
+import gc
 import statistics
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter, sleep
 from typing import Any
 
-import comparisons
-from comparisons import Comparison, Data, assert_same, generate
-from peers import available
-
+from . import memory
 from .machine import Bystanders
+from .record import Pair
 
-DTYPE = "float32"
+Call = Callable[[], Any]
 
-# Rows and classes of each kind of input.
-FULL = {
-    "rows": (1_000_000, 10),
-    "logits": (1_000_000, 10),
-    "wide rows": (20_000, 1000),
-    "wide logits": (20_000, 1000),
-    "confidences": (10_000_000, 1),
-    "log-odds": (10_000_000, 1),
-}
-QUICK = {kind: (n_rows // 10, n_classes) for kind, (n_rows, n_classes) in FULL.items()}
-
-MIN_ROUNDS, MAX_ROUNDS = 5, 30
-
-# Seconds before each run: OpenMP's threads spin for some milliseconds after their work, on cores that the other side's
-# run would have to share (its time was 15 % longer).
+# Seconds before each turn: OpenMP's threads spin for some milliseconds after their work, on cores that the other side's
+# turn would have to share (its time was 15 % longer).
 PAUSE = 0.01
+TURN = 0.005  # seconds that a turn on few rows takes at least, by many calls
+MAX_ROUNDS = 30
 
 
 @dataclass(frozen=True)
-class Race:
-    """Ours against one peer: medians in seconds, and the quartiles of the ratio of neighbouring runs."""
+class Trial:
+    """One line: what is called on what, how many times as fast as a peer it has to be, and what bounds it.
 
-    peer: str
-    ours: float
-    theirs: float
-    low: float
-    high: float
+    A set of trials is a module with ``TRIALS`` and ``contenders(trial)``, which makes the arrays, asserts that answers
+    are equal and returns the calls by name, ours as "fastcal".
+    """
+
+    work: str
+    given: str  # the input in words, after the number of rows
+    n_rows: int
+    aims: Mapping[str, float]  # ratios by peer
+    roof: str = ""  # see Pair
+    per_row: float = 0.0  # bytes that a row makes it move, or numbers of a row that it sorts
+    share_aim: float | None = None
+    fewer: int | None = 10  # what a quick run divides the rows by; None leaves the line out of it
+    slow: bool = False  # half a minute a call: two rounds, of which the first is that of their memory
+    few: bool = False  # microseconds a call: neither side starts threads; no pause, and nobody's memory
+    pause: float = PAUSE
+    of: Any = None  # what the set makes the calls of
+
+    def sized(self, *, quick: bool) -> Trial:
+        """As a run takes it."""
+        return replace(self, n_rows=max(self.n_rows // (self.fewer or 1), 1)) if quick else self
+
+    @property
+    def words(self) -> str:
+        """The input in words, rows included."""
+        return f"{self.n_rows:,} {self.given}"
+
+
+@dataclass(frozen=True)
+class Pace:
+    """About how many seconds a race takes, and how many rounds at least, also where they take longer."""
+
+    seconds: float
     rounds: int
 
-    @property
-    def ratio(self) -> float:
-        return self.theirs / self.ours
 
-
-@dataclass(frozen=True)
-class Line:
-    """One line of the benchmark table: a work on one kind of input, and its race against each installed peer."""
-
-    name: str
-    work: str
-    kind: str
-    shape: tuple[int, int]
-    n_bytes: int
-    ours: float
-    races: list[Race]
-    others: float  # cores that other processes kept busy meanwhile
-
-    @property
-    def best(self) -> Race | None:
-        """The race against the fastest peer."""
-        return min(self.races, key=lambda race: race.theirs, default=None)
+FULL, QUICK = Pace(1.5, 3), Pace(0.1, 3)
 
 
 def use_all_cores() -> int:
@@ -83,59 +78,65 @@ def use_all_cores() -> int:
     return thread_count()
 
 
-@functools.cache
-def data(kind: str, n_rows: int, n_classes: int) -> Data:
-    """The arrays that all works on a kind of input share."""
-    return generate(kind, n_rows, n_classes, DTYPE)
+def measure(name: str, trial: Trial, contenders: Callable[[Trial], dict[str, Call]], pace: Pace) -> list[Pair]:
+    """Ours against each of the others, or by itself; raises AssertionError, before any timing, where answers differ."""
+    calls = contenders(trial)
+    gc.collect()
+    ours = calls.pop("fastcal")
+    amount = round(trial.n_rows * trial.per_row) if trial.roof else None
+    places = {"n_sorted" if trial.roof == "sort" else "n_bytes": amount}
+    line = partial(Pair, name, trial.work, trial.words, roof=trial.roof, share_aim=trial.share_aim, **places)
+    if not trial.slow:
+        ours()
+    first = {one: alone(call, trial) for one, call in {**calls, "fastcal": ours}.items()}
+    kept, _ = first["fastcal"]
+    found = []
+    for peer, theirs in calls.items():
+        bystanders = Bystanders()
+        times = turns(trial, pace, ours, theirs)
+        if trial.slow:
+            times.append((first["fastcal"][1], first[peer][1]))
+        low, _, high = statistics.quantiles([b / a for a, b in times], n=4)
+        median, of_peer = (statistics.median(column) for column in zip(*times, strict=True))
+        figures = {"theirs": of_peer, "low": low, "high": high, "rounds": len(times), "others": bystanders.cores()}
+        found.append(line(peer, median, memory=kept, memory_theirs=first[peer][0], aim=trial.aims.get(peer), **figures))
+    if not found:
+        bystanders = Bystanders()
+        times = [one for one, _ in turns(trial, pace, ours, None)]
+        others = bystanders.cores()
+        found.append(line("", statistics.median(times), rounds=len(times), memory=kept, others=others))
+    return found
 
 
-def contenders(row: Comparison, given: Data) -> dict[str, Callable[[], Any]]:
-    """Ours and each installed peer by name, ready to be called; raises AssertionError where answers differ."""
-    ours = row(given)
-    assert_same(ours, row.expected(given), comparisons.OURS[DTYPE])
-    callers: dict[str, Callable[[], Any]] = {"fastcal": functools.partial(row, given)}
-    for name, peer in row.peers_for(given.kind).items():
-        if available(peer):
-            caller = functools.partial(peer.compute, given.y_true, given.scores, given.sample_weight)
-            assert_same(ours, caller(), peer.tolerance_for(given.scores))
-            callers[name] = caller
-    return callers
-
-
-def measure(row: Comparison, kind: str, shape: tuple[int, int], seconds: float) -> Line:
-    """Verify, then race ours against each peer for about ``seconds`` each."""
-    given = data(kind, *shape)
-    bystanders = Bystanders()
-    callers = contenders(row, given)
-    ours = callers.pop("fastcal")
-    races = [race(ours, name, theirs, seconds) for name, theirs in callers.items()]
-    best = statistics.median([one.ours for one in races] or [elapsed(ours) for _ in range(MIN_ROUNDS)])
-    return Line(row.name, row.work, kind, shape, given.n_bytes, best, races, bystanders.cores())
-
-
-def race(
-    ours: Callable[[], Any],
-    name: str,
-    theirs: Callable[[], Any],
-    seconds: float,
-    min_rounds: int = MIN_ROUNDS,
-    *,
-    warm: bool = False,
-    pause: float = PAUSE,
-) -> Race:
-    """Ours and theirs in turns for about so many seconds, and at least so many rounds; ``warm``: both were called."""
-    pairs: list[tuple[float, float]] = []
-    if not warm:
-        ours(), theirs()
+def alone(call: Call, trial: Trial) -> tuple[int | None, float]:
+    """The memory that a call takes, and its seconds, in which blocks are given back to the system first."""
+    if trial.few:
+        return None, 0.0
     start = perf_counter()
-    while len(pairs) < min_rounds or (perf_counter() - start < seconds and len(pairs) < MAX_ROUNDS):
-        pairs.append((elapsed(ours, pause), elapsed(theirs, pause)))
-    low, _, high = statistics.quantiles([b / a for a, b in pairs], n=4)
-    median_ours, median_theirs = (statistics.median(times) for times in zip(*pairs, strict=True))
-    return Race(name, median_ours, median_theirs, low, high, len(pairs))
+    return memory.peak(call), perf_counter() - start
 
 
-def elapsed(call: Callable[[], Any], pause: float = PAUSE) -> float:
+def turns(trial: Trial, pace: Pace, ours: Call, theirs: Call | None) -> list[tuple[float, float]]:
+    """Seconds of a call of ours and of theirs, in turns."""
+    times = max(int(TURN / elapsed(ours)), 1) if trial.few else 1
+    pause = 0.0 if trial.few else trial.pause
+    sides = [partial(often, call, times) for call in (ours, theirs) if call is not None]
+    rounds: list[tuple[float, float]] = []
+    at_least = 1 if trial.slow else pace.rounds
+    start = perf_counter()
+    while len(rounds) < at_least or (perf_counter() - start < pace.seconds and len(rounds) < MAX_ROUNDS):
+        taken = [elapsed(side, pause) / times for side in sides]
+        rounds.append((taken[0], taken[-1]))
+    return rounds
+
+
+def often(call: Call, times: int) -> None:
+    """So many calls."""
+    for _ in range(times):
+        call()
+
+
+def elapsed(call: Call, pause: float = PAUSE) -> float:
     """Seconds that one call takes, after a pause."""
     sleep(pause)
     start = perf_counter()

@@ -9,6 +9,8 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 FORMAT = 1
+DISTURBED = 0.1  # cores of others, beyond which a figure is not to be trusted
+GROWTH_MARGIN = 0.15  # of an exponent: a factor of three in a thousand times the size
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,11 @@ class Pair:
     def ratio(self) -> float | None:
         """How many times as fast as the peer."""
         return None if self.theirs is None else self.theirs / self.ours
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether other processes took so much of the machine that the figure is not to be trusted."""
+        return self.others > DISTURBED
 
     def share(self, roofs: dict[str, float]) -> float | None:
         """Of the machine's bandwidth, or of its sort."""
@@ -104,7 +111,16 @@ class Growth:
     exponent: float
     memory_exponent: float
     at_most: float  # 1, or what a sort's n log n comes to over these sizes
+    memory_at_most: float = 1.0  # 0 where memory is fixed, 1 where it grows with what is given or found
     n_bytes: list[int] = field(default_factory=list)  # that the work reads and writes at least, for the roofline
+
+    @property
+    def holds(self) -> bool:
+        """Whether both exponents are what they may be, but for noise and what caches make of small sizes."""
+        return (
+            self.exponent <= self.at_most + GROWTH_MARGIN
+            and self.memory_exponent <= self.memory_at_most + GROWTH_MARGIN
+        )
 
 
 @dataclass
@@ -115,8 +131,8 @@ class Run:
     date: str
     commit: str
     machine: dict[str, Any]
-    versions: dict[str, str]
-    roofs: dict[str, float]  # "read", "copy": bytes a second; "sort": float32 numbers a second of np.sort
+    versions: dict[str, str]  # of Python, ours, and every peer that is installed
+    roofs: dict[str, float]  # "read", "copy": bytes a second of all threads; "sort": float32 numbers of one np.sort
     pairs: list[Pair] = field(default_factory=list)
     wholes: list[Whole] = field(default_factory=list)
     growth: list[Growth] = field(default_factory=list)

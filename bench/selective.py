@@ -6,14 +6,11 @@ of torch-uncertainty is written out here: its package needs Lightning, and its c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 import fastcal as fc
 
-from .courses import Call
-from .order import Outcome, Trial, measure, shrunk, table_of_races
+from .race import Call, Trial
 
 ROWS = 5_000_000
 OF_SCORES = "float32 confidences, errors 0/1"
@@ -21,10 +18,10 @@ OF_PROBS = "float32 P(y = 1), int64 labels"
 OF_ROWS = "float32 rows of 2 classes, int64 labels"
 AIM = {"numpy": 5, "torch": 5}
 
-TRIALS = [Trial("aurc", name, ROWS, AIM) for name in (OF_SCORES, OF_PROBS, OF_ROWS)]
+TRIALS = [Trial("aurc", name, ROWS, AIM, "sort", 1) for name in (OF_SCORES, OF_PROBS, OF_ROWS)]
 TRIALS += [
-    Trial("augrc", OF_PROBS, ROWS, AIM),
-    Trial("SelectiveAccumulator", f"{OF_PROBS}, in 5 batches", ROWS, AIM),
+    Trial("augrc", OF_PROBS, ROWS, AIM, "sort", 1),
+    Trial("SelectiveAccumulator", f"{OF_PROBS}, in 5 batches", ROWS, AIM, "read", 12),
 ]
 
 
@@ -126,14 +123,3 @@ def streamed(y: np.ndarray, p: np.ndarray) -> float:
     report = accumulator.compute()
     assert report["aurc_bound"] < 1e-5
     return report["aurc"]
-
-
-def run(seconds: float, shrink: int = 1) -> Iterator[Outcome]:
-    """Every trial; ``shrink`` divides the number of rows."""
-    for trial in shrunk(TRIALS, shrink):
-        yield measure(trial, contenders(trial), seconds)
-
-
-def as_markdown(outcomes: list[Outcome]) -> list[str]:
-    """A table for the README."""
-    return table_of_races("selective prediction", outcomes)

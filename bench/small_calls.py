@@ -6,25 +6,21 @@ with fastcal's bins (lo, hi], and one that cuts p times 15 off, which puts a p o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 import fastcal as fc
 
-from .courses import Call
-from .order import Outcome, Trial, measure, table_of_races
+from .race import Call, Trial
 
 N_BINS = 15
 SAME_BINS, CUT_OFF = "numpy, bins (lo, hi]", "numpy, p n cut off"
 ROWS, ONE = "x 10 float64 logits", "row of 10 float64 logits"
 CONFIDENCES = "float64 confidences, int64 labels"
 
-# Neither side starts threads that would spin on; a pause would leave both to a core that has slept.
 TRIALS = [
-    Trial("ece", CONFIDENCES, 1000, {SAME_BINS: 1, CUT_OFF: 1}, pause=0.0),
-    Trial("softmax", ROWS, 100, {"scipy": 3}, pause=0.0),
-    Trial("softmax", ONE, 1, {"scipy": 1}, pause=0.0),
+    Trial("ece", CONFIDENCES, 1000, {SAME_BINS: 1, CUT_OFF: 1}, few=True, fewer=1),
+    Trial("softmax", ROWS, 100, {"scipy": 3}, few=True, fewer=1),
+    Trial("softmax", ONE, 1, {"scipy": 1}, few=True, fewer=1),
 ]
 
 
@@ -56,14 +52,3 @@ def three_counts(y: np.ndarray, p: np.ndarray, index: np.ndarray) -> float:
     count = np.bincount(index, minlength=N_BINS)
     gaps = np.bincount(index, y, N_BINS) - np.bincount(index, p, N_BINS)
     return float(np.abs(gaps).sum() / count.sum())
-
-
-def run(seconds: float, _shrink: int = 1) -> Iterator[Outcome]:
-    """Every trial; there are few rows as it is."""
-    for trial in TRIALS:
-        yield measure(trial, contenders(trial), seconds)
-
-
-def as_markdown(outcomes: list[Outcome]) -> list[str]:
-    """A table for the README."""
-    return table_of_races("calls on few rows", outcomes)

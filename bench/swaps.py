@@ -6,15 +6,13 @@ Answers are asserted to be equal before anything is timed; both are called in tu
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from . import order
-from .courses import Call
-from .race import PAUSE
+from .race import Call, Trial
 
 FEW, MANY, CLASSES = 100, 1_000_000, 10
 METRICS, CALIBRATION = "sklearn.metrics", "sklearn.calibration"
@@ -55,14 +53,13 @@ SWAPS = [
     Swap(STATS, "entropy", "weights"),
     Swap(OPTIMIZE, "isotonic_regression", "line", None, 10 * MANY),
 ]
-_BY_TITLE: dict[str, Swap] = {}
 
 
-def _trial(swap: Swap, n_rows: int) -> order.Trial:
+def _trial(swap: Swap, n_rows: int) -> Trial:
     said = ", ".join(f"{key}={value!r}" for key, value in (swap.options or {}).items())
     title = f"{swap.module}.{swap.name}" + (f", {said}" if said else "")
-    _BY_TITLE[title + swap.given] = swap
-    return order.Trial(title, swap.given, n_rows, {"the original": NO_SLOWER}, pause=0.0 if n_rows == FEW else PAUSE)
+    few = n_rows == FEW
+    return Trial(title, swap.given, n_rows, {"the original": NO_SLOWER}, few=few, fewer=1 if few else 10, of=swap)
 
 
 TRIALS = [_trial(swap, n_rows) for swap in SWAPS for n_rows in (FEW, swap.largest)]
@@ -84,9 +81,9 @@ def arguments(given: str, n_rows: int) -> tuple[np.ndarray, ...]:
     return (rows if given == "rows" else abs(rows),)
 
 
-def contenders(trial: order.Trial) -> dict[str, Call]:
+def contenders(trial: Trial) -> dict[str, Call]:
     """A face and its original, whose answers are equal."""
-    swap = _BY_TITLE[trial.work + trial.given]
+    swap = trial.of
     ours = getattr(importlib.import_module(f"fastcal.compat.{swap.module}"), swap.name)
     given, options = arguments(trial.given, trial.n_rows), dict(swap.options or {})
     for mine, theirs in zip(*(_parts(call(*given, **options)) for call in (ours, ours.original)), strict=True):
@@ -98,15 +95,3 @@ def _parts(found: Any) -> list[Any]:
     if isinstance(found, Mapping):
         return [found["x"]]
     return list(found) if isinstance(found, tuple) else [found]
-
-
-def run(seconds: float, shrink: int = 1) -> Iterator[order.Outcome]:
-    """Every swap; ``shrink`` divides the larger numbers of rows."""
-    for trial in TRIALS:
-        one = trial if trial.n_rows == FEW else order.shrunk([trial], shrink)[0]
-        yield order.measure(one, contenders(one), seconds)
-
-
-def as_markdown(outcomes: list[order.Outcome]) -> list[str]:
-    """The README's table."""
-    return order.table_of_races("a changed import", outcomes)

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import pytest
-from comparisons import TABLE
 from peers import available
 
-from .race import QUICK, contenders, data, use_all_cores
+from . import table
+from .race import use_all_cores
 
 pytest.importorskip("pytest_benchmark")
+pytestmark = pytest.mark.filterwarnings("ignore")  # the peers' own
 
 
 def cases():
-    for row in TABLE:
-        for kind in row.timed:
-            peers = [name for name, peer in row.peers_for(kind).items() if available(peer)]
-            for name in ("fastcal", *peers):
-                yield pytest.param(row, kind, name, id=f"{row.name}-{kind}-{name}")
+    for trial in table.TRIALS:
+        row, kind, _ = trial.of
+        peers = [name for name, peer in row.peers_for(kind).items() if available(peer)]
+        for name in ("fastcal", *peers):
+            yield pytest.param(trial.sized(quick=True), name, id=f"{row.name}-{kind}-{name}")
 
 
-@pytest.mark.parametrize(("row", "kind", "name"), list(cases()))
-def test_bench(benchmark, row, kind, name):
+@pytest.mark.parametrize(("trial", "name"), list(cases()))
+def test_bench(benchmark, trial, name):
     use_all_cores()
-    benchmark.group = f"{row.work}: {kind}"
-    benchmark.pedantic(contenders(row, data(kind, *QUICK[kind]))[name], rounds=5, warmup_rounds=1)
+    benchmark.group = f"{trial.work}: {trial.words}"
+    benchmark.pedantic(table.contenders(trial)[name], rounds=5, warmup_rounds=1)

@@ -388,10 +388,12 @@ def labels_of(argument: str, values: Any) -> Array:
 def _ragged(values: Any) -> str | None:
     """Where the rows of a nested sequence stop having the same length."""
     try:
-        lengths = [len(row) for row in values]
+        lengths = [len(row) if hasattr(row, "__len__") else None for row in values]
     except TypeError:
         return None
     for row, length in enumerate(lengths):
+        if (length is None) != (lengths[0] is None):
+            return f"entry {row} is {'a number' if length is None else 'a sequence'}, entry 0 is not"
         if length != lengths[0]:
             return f"row {row} has {length} values, row 0 has {lengths[0]}"
     return None

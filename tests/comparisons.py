@@ -14,6 +14,7 @@ import oracle
 import oracle_calibration
 import oracle_ordered
 import peers
+import peers_calibration
 import peers_ordered
 from cases import KINDS, OURS, Comparison, Data, assert_same, figures, generate
 from peers import LOGITS, PROBS, ROWS, Peer, scikit_learn
@@ -129,16 +130,16 @@ TABLE = [
         weights=False,
         timed=(),
     ),
-    Comparison("ece", "ECE", fc.ece, oracle.ece, peers.CALIBRATION_ERRORS["l1"], timed=("rows", "confidences")),
-    Comparison("rmsce", "RMSCE", fc.rmsce, oracle.rmsce, peers.CALIBRATION_ERRORS["l2"]),
-    Comparison("mce", "MCE", fc.mce, oracle.mce, peers.CALIBRATION_ERRORS["max"]),
+    Comparison("ece", "ECE", fc.ece, oracle.ece, peers_calibration.errors("l1"), timed=("rows", "confidences")),
+    Comparison("rmsce", "RMSCE", fc.rmsce, oracle.rmsce, peers_calibration.errors("l2")),
+    Comparison("mce", "MCE", fc.mce, oracle.mce, peers_calibration.errors("max")),
     Comparison(
         "calibration_error",
         "calibration error",
         fc.calibration_error,
         oracle_calibration.calibration_error,
         peers.CALIBRATION_ERRORS["l1"],
-        timed=(),
+        timed=("confidences",),
     ),
     Comparison(
         "reliability_curve",
@@ -148,7 +149,8 @@ TABLE = [
         {
             "scikit-learn": Peer(
                 peers.sklearn_calibration_curve, ("sklearn",), ("confidences",), (1e-6, 1e-12), "sums in float64"
-            )
+            ),
+            **peers_calibration.CURVES,
         },
         timed=("confidences",),
     ),
@@ -163,8 +165,9 @@ TABLE = [
             "torch": Peer(
                 peers.torch_cross_entropy, ("torch",), LOGITS, (5e-6, 1e-12), "sums in the dtype of the input"
             ),
+            **peers_calibration.NLL,
         },
-        timed=("rows", "logits"),
+        timed=("rows", "confidences", "logits"),
     ),
     Comparison(
         "brier_score",
@@ -176,7 +179,9 @@ TABLE = [
                 peers.sklearn_brier_score, PROBS if peers.sklearn_takes_rows() else ("confidences",)
             ),
             "numpy": peers.with_numpy(peers.numpy_brier_score, PROBS),
+            **peers_calibration.BRIER,
         },
+        timed=("rows", "confidences"),
     ),
     Comparison(
         "accuracy",
@@ -187,6 +192,7 @@ TABLE = [
             "scikit-learn": peers.scikit_learn(peers.sklearn_accuracy, PROBS),
             "torchmetrics": peers.torchmetrics(peers.torchmetrics_accuracy, 1e-7, because="returns a float32"),
             "numpy": peers.with_numpy(peers.numpy_accuracy, PROBS),
+            **peers_calibration.ACCURACY,
         },
     ),
     Comparison(
@@ -196,7 +202,7 @@ TABLE = [
         oracle_ordered.sequence,
         {"scipy": Peer(peers_ordered.scipy_isotonic, ("scipy",), SCORES, (1e-12, 1e-12), "sums plainly", weights=True)},
         takes=SCORES,
-        timed=(),  # see bench/order.py, also for what follows
+        timed=(),  # see bench/order.py, also for the fit that follows
     ),
     Comparison(
         "IsotonicRegression",
@@ -212,9 +218,9 @@ TABLE = [
         "AUROC",
         _ordered(lambda y, scores, w: fc.auroc(y, scores, sample_weight=w)),
         oracle_ordered.auroc,
-        peers_ordered.ranking("roc_auc_score", "binary_auroc"),
+        peers_ordered.ranking("roc_auc_score", "binary_auroc") | peers_ordered.AUROC,
         takes=SCORES,
-        timed=(),
+        timed=("confidences",),
     ),
     Comparison(
         "average_precision",
@@ -223,34 +229,37 @@ TABLE = [
         oracle_ordered.average_precision,
         peers_ordered.ranking("average_precision_score", "binary_average_precision"),
         takes=SCORES,
-        timed=(),
+        timed=("confidences",),
     ),
     Comparison(
         "fpr_at_tpr",
         "FPR at 95 % TPR",
         _ordered(lambda y, scores, w: fc.fpr_at_tpr(y, scores, sample_weight=w)),
         oracle_ordered.fpr_at_tpr,
-        {"scikit-learn": scikit_learn(peers_ordered.sklearn_at_most, SCORES)},
+        {"scikit-learn": scikit_learn(peers_ordered.sklearn_at_most, SCORES), **peers_ordered.AT_MOST},
         takes=SCORES,
-        timed=(),
+        timed=("confidences",),
     ),
     Comparison(
         "roc_curve",
         "ROC curve",
         _ordered(lambda y, scores, w: fc.roc_curve(y, scores, sample_weight=w, drop_intermediate=False)),
         oracle_ordered.roc_curve,
-        {"scikit-learn": scikit_learn(peers_ordered.sklearn_roc, SCORES)},
+        {"scikit-learn": scikit_learn(peers_ordered.sklearn_roc, SCORES), **peers_ordered.ROC},
         takes=SCORES,
-        timed=(),
+        timed=("confidences",),
     ),
     Comparison(
         "precision_recall_curve",
         "precision-recall curve",
         _ordered(lambda y, scores, w: fc.precision_recall_curve(y, scores, sample_weight=w)),
         oracle_ordered.precision_recall_curve,
-        {"scikit-learn": scikit_learn(peers_ordered.sklearn_precision_recall, SCORES)},
+        {
+            "scikit-learn": scikit_learn(peers_ordered.sklearn_precision_recall, SCORES),
+            **peers_ordered.PRECISION_RECALL,
+        },
         takes=SCORES,
-        timed=(),
+        timed=("confidences",),
     ),
     Comparison(
         "score_decomposition",

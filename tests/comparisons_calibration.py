@@ -9,8 +9,10 @@ import oracle_calibration as twins
 import oracle_canonical
 import oracle_kernel
 import oracle_smooth
+import peers_calibration as field
 from cases import Comparison
 from peers import PROBS, Peer
+from peers_calibration import CONFIDENCES
 
 import fastcal as fc
 
@@ -69,8 +71,8 @@ def numpy_classwise(y_true, probs, sample_weight):
 
 
 BECAUSE = "sums in float64 of confidences in the input's dtype"
-EQUAL_MASS = {"numpy": Peer(numpy_equal_mass, (), PROBS, (1e-6, 1e-12), BECAUSE)}
-CLASSWISE = {"numpy": Peer(numpy_classwise, (), ("rows", "wide rows"), (1e-6, 1e-12), BECAUSE)}
+EQUAL_MASS = {"numpy": Peer(numpy_equal_mass, (), PROBS, (1e-6, 1e-12), BECAUSE), **field.EQUAL_MASS}
+CLASSWISE = {"numpy": Peer(numpy_classwise, (), ("rows", "wide rows"), (1e-6, 1e-12), BECAUSE), **field.CLASSWISE}
 
 
 def row(name, ours, oracle, peers=None, **more):
@@ -79,21 +81,41 @@ def row(name, ours, oracle, peers=None, **more):
 
 
 ROWS = [
-    row("adaptive_ece", fc.adaptive_ece, partial(twins.calibration_error, binning="quantile"), EQUAL_MASS),
-    row("classwise_ece", fc.classwise_ece, partial(twins.calibration_error, target="class-wise"), CLASSWISE),
+    row(
+        "adaptive_ece",
+        fc.adaptive_ece,
+        partial(twins.calibration_error, binning="quantile"),
+        EQUAL_MASS,
+        timed=("rows", "confidences"),
+    ),
+    row(
+        "classwise_ece",
+        fc.classwise_ece,
+        partial(twins.calibration_error, target="class-wise"),
+        CLASSWISE,
+        timed=("rows", "wide rows"),
+    ),
     row(
         "tace",
         fc.tace,
         partial(twins.calibration_error, target="class-wise", binning="quantile", threshold=0.01),
     ),
     row("signed_calibration_error", fc.signed_calibration_error, twins.signed_calibration_error),
-    row("ks_calibration_error", fc.ks_calibration_error, twins.ks_calibration_error),
-    row("kuiper_calibration_error", fc.kuiper_calibration_error, twins.kuiper_calibration_error),
+    row("ks_calibration_error", fc.ks_calibration_error, twins.ks_calibration_error, field.KS, timed=CONFIDENCES),
+    row(
+        "kuiper_calibration_error",
+        fc.kuiper_calibration_error,
+        twins.kuiper_calibration_error,
+        field.KUIPER,
+        timed=CONFIDENCES,
+    ),
     row("sweep_ece", fc.sweep_ece, twins.sweep_ece),
     row(
         "spiegelhalter_test",
         fc.spiegelhalter_test,
         lambda *arrays, **options: fc.SpiegelhalterTest(*twins.spiegelhalter_test(*arrays, **options)),
+        field.SPIEGELHALTER,
+        timed=CONFIDENCES,
     ),
     row("brier_decomposition", fc.brier_decomposition, twins.brier_decomposition),
     row("smooth_ece", ours_smooth, smooth),

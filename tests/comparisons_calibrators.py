@@ -11,6 +11,7 @@ import oracle_linear as linear
 import oracle_logistic as logistic
 import oracle_temperature as temperature
 import oracle_venn_abers as venn_abers
+import peers_calibrators as field
 from cases import Comparison
 from peers import Peer, scikit_learn
 
@@ -18,7 +19,7 @@ import fastcal as fc
 
 # Where a minimiser stopped has no NLL of its own, or models of next to no weight are left out.
 NEARLY = (fc.PlattScaling, fc.BetaCalibration, fc.BBQ)
-FEW = 60  # rows of which the slow twins of the slowest are made
+FEW = field.FEW  # rows of which the slow twins of the slowest are made
 
 
 def ours(method, n_rows=None, **options):
@@ -142,12 +143,26 @@ def row(method, call, oracle, takes, *, weights=False, peers=None):
 
 
 PROBS = ("rows", "confidences")
-ISOTONIC = {"scikit-learn": scikit_learn(sklearn_isotonic, PROBS, "the order of sums")}
-VENN = {"venn-abers": Peer(package_venn_abers, ("venn_abers",), ("confidences",), (1e-12, 1e-12), "the order of sums")}
+ISOTONIC = {"scikit-learn": scikit_learn(sklearn_isotonic, PROBS, "the order of sums"), **field.ISOTONIC}
+BY_PACKAGE = Peer(package_venn_abers, ("venn_abers",), ("confidences",), (1e-12, 1e-12), "the order of sums")
+VENN = {"venn-abers": BY_PACKAGE, **field.VENN_ABERS}
 
 ROWS = [
-    row(fc.TemperatureScaling, ours(fc.TemperatureScaling, FEW), tempered, ("logits", "log-odds"), weights=True),
-    row(fc.EnsembleTemperatureScaling, ours(fc.EnsembleTemperatureScaling, FEW), mixed, ("logits",)),
+    row(
+        fc.TemperatureScaling,
+        ours(fc.TemperatureScaling, FEW),
+        tempered,
+        ("logits", "log-odds"),
+        weights=True,
+        peers=field.TEMPERATURE,
+    ),
+    row(
+        fc.EnsembleTemperatureScaling,
+        ours(fc.EnsembleTemperatureScaling, FEW),
+        mixed,
+        ("logits",),
+        peers=field.ENSEMBLE_TEMPERATURE,
+    ),
     row(fc.VectorScaling, few_classes(fc.VectorScaling), mapped(lambda k: (2, k)), ("logits",)),
     row(fc.MatrixScaling, few_classes(fc.MatrixScaling), mapped(lambda k: (k, k + 1)), ("logits",)),
     row(fc.DirichletCalibration, few_classes(fc.DirichletCalibration), mapped(lambda k: (k, k + 1), True), ("logits",)),
@@ -157,6 +172,7 @@ ROWS = [
         nearly(by_platt),
         ("rows", "confidences", "log-odds"),
         weights=True,
+        peers=field.PLATT,
     ),
     row(fc.BetaCalibration, ours(fc.BetaCalibration), nearly(by_beta), ("confidences",)),
     row(
@@ -165,6 +181,7 @@ ROWS = [
         one_map(binned.histogram(lambda *_: np.linspace(0, 1, 16)), 200),
         PROBS,
         weights=True,
+        peers=field.HISTOGRAM,
     ),
     row(
         fc.IsotonicCalibration,

@@ -10,7 +10,7 @@ import oracle_ensemble
 import peers
 from cases import Comparison
 from peers import Peer
-from peers_ensemble import scipy_three_lines, torch_all_seven, torch_entr
+from peers_ensemble import of_one_model, scipy_divergence, scipy_three_lines, torch_all_seven, torch_entr
 
 import fastcal as fc
 
@@ -76,6 +76,8 @@ def peers_of(peer, needs):
     }
 
 
+BECAUSE = "works in the dtype of the input"
+
 ROWS = [
     Comparison(
         "ensemble_uncertainty",
@@ -95,16 +97,21 @@ ROWS = [
         "ensemble disagreement",
         partial(ours, fc.ensemble_disagreement, kind="js"),
         disagreement,
+        peers_of(scipy_divergence, ("scipy",)),
         weights=False,
-        timed=(),
+        timed=("rows",),
     ),
     Comparison(
         "softmax_uncertainty",
         "softmax uncertainty",
         one_model,
         one_model_slowly,
+        {
+            "torch": Peer(of_one_model(peers.torch_summary), ("torch",), peers.LOGITS, (5e-6, 1e-12), BECAUSE),
+            "scipy": Peer(of_one_model(peers.scipy_summary), ("scipy",), peers.LOGITS, (5e-6, 1e-12), BECAUSE),
+        },
         takes=("logits", "wide logits", "log-odds"),
         weights=False,
-        timed=(),
+        timed=peers.LOGITS,
     ),
 ]

@@ -6,7 +6,7 @@ import numpy as np
 import oracle_ood
 import peers_ood
 from cases import Comparison
-from peers import LOGITS, scikit_learn
+from peers import LOGITS, Peer, scikit_learn, with_numpy
 from peers_ordered import SCORES
 
 import fastcal as fc
@@ -52,12 +52,18 @@ def ours(score_in, score_out):
     return {name: found[name] for name in oracle_ood.ood_metrics([1.0], [0.0])}
 
 
-def row(name, call, takes, peers=None, ours_is=None):
+def row(name, call, takes, peers=None, ours_is=None, timed=()):
     function, twin = ours_is or getattr(fc, name), getattr(oracle_ood, name)
     return Comparison(
-        name, name.replace("_", " "), call(function), call(twin), peers or {}, takes=takes, weights=False, timed=()
+        name, name.replace("_", " "), call(function), call(twin), peers or {}, takes=takes, weights=False, timed=timed
     )
 
+
+NORMS = {
+    "numpy": with_numpy(peers_ood.numpy_norm, LOGITS),
+    "torch": Peer(peers_ood.torch_norm, ("torch",), LOGITS, (5e-6, 1e-12), "sums in the dtype of the input"),
+}
+COSINES = {"numpy": with_numpy(peers_ood.numpy_familiarity_of_classes, LOGITS)}
 
 ROWS = [
     row("valid_ood_region", of_sets, SCORES),
@@ -65,7 +71,7 @@ ROWS = [
     row("softmax_extrapolation", of_sets, SCORES),
     row("ood_metrics", of_sets, SCORES, {"scikit-learn": scikit_learn(peers_ood.sklearn_ood, SCORES)}, ours),
     row("softmax_saturation", lambda one: of_logits(one, epsilon=0.1), LOGITS),
-    row("activation_norm", of_logits, LOGITS),
-    row("activation_familiarity", of_classes, LOGITS),
+    row("activation_norm", of_logits, LOGITS, NORMS, timed=LOGITS),
+    row("activation_familiarity", of_classes, LOGITS, COSINES),  # see bench/ood.py
     row("mental_model_confidence", mental_model, LOGITS),
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 
 def torch_three_lines(members, from_logits):
     """Mean, entropy of the mean, mean of entropies, and the difference, as they are written: p log(p + epsilon)."""
@@ -62,3 +64,24 @@ def scipy_three_lines(members, from_logits):
     expected = entr(p).sum(axis=-1).mean(axis=0)
     mutual = predictive - expected
     return {"predictive_entropy": predictive, "expected_entropy": expected, "mutual_information": mutual}
+
+
+def scipy_divergence(members, from_logits):
+    """Squares of scipy's distances of Jensen and Shannon, over all pairs."""
+    from scipy.spatial.distance import jensenshannon
+    from scipy.special import softmax
+
+    p = softmax(members, axis=-1) if from_logits else members
+    pairs = list(itertools.combinations(range(len(p)), 2))
+    return sum(jensenshannon(p[i], p[j], axis=1) ** 2 for i, j in pairs) / len(pairs)
+
+
+def of_one_model(summary):
+    """From a summary of softmax rows to what is high where a model is unsure."""
+
+    def compute(y_true, logits, sample_weight):
+        found = summary(y_true, logits, sample_weight)
+        signs = {"max": "confidence", "energy": "logsumexp", "margin": "margin"}
+        return {"entropy": found["entropy"], **{name: -found[what] for name, what in signs.items()}}
+
+    return compute

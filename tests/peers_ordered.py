@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from peers import Peer, scikit_learn
+from peers_calibration import probmetrics
 
 SCORES = ("confidences", "log-odds")
 
@@ -65,6 +66,53 @@ def ranking(sklearn_name, torchmetrics_name=None):
             "returns a float32",
         )
     return peers
+
+
+def scipy_auroc(y_true, scores, sample_weight):
+    """Mann and Whitney's U over all pairs."""
+    from scipy.stats import mannwhitneyu
+
+    positive, negative = scores[y_true == 1], scores[y_true == 0]
+    return mannwhitneyu(positive, negative).statistic / (len(positive) * len(negative))
+
+
+def torchmetrics_at_most(y_true, scores, sample_weight):
+    import torch
+    from torchmetrics.functional.classification import binary_specificity_at_sensitivity
+
+    given = torch.from_numpy(scores), torch.from_numpy(y_true)
+    return 1 - float(binary_specificity_at_sensitivity(*given, min_sensitivity=0.95)[0])
+
+
+def torchmetrics_curve(name, *figures):
+    def compute(y_true, scores, sample_weight):
+        import torch
+        import torchmetrics.functional.classification as functional
+
+        found = getattr(functional, name)(torch.from_numpy(scores), torch.from_numpy(y_true))
+        return {figure: values.numpy() for figure, values in zip(figures, found, strict=False)}
+
+    return compute
+
+
+def torchmetrics(compute):
+    """Of probabilities: others would be put through a sigmoid."""
+    return {
+        "torchmetrics": Peer(
+            compute, ("torch", "torchmetrics"), ("confidences",), (2e-6, 2e-6), "counts and shares in float32"
+        )
+    }
+
+
+AUROC = {
+    "scipy": Peer(scipy_auroc, ("scipy",), SCORES, (5e-7, 1e-12), "halves of ranks are float32 for float32 scores"),
+    "probmetrics": probmetrics("AUROCOneVsRest", ("confidences",), (2e-6, 2e-6), "returns a float32"),
+}
+AT_MOST = torchmetrics(torchmetrics_at_most)
+ROC = torchmetrics(torchmetrics_curve("binary_roc", "fpr", "tpr"))  # its thresholds begin with 1
+PRECISION_RECALL = torchmetrics(
+    torchmetrics_curve("binary_precision_recall_curve", "precision", "recall", "thresholds")
+)
 
 
 def sklearn_at_most(y_true, scores, sample_weight):

@@ -12,6 +12,7 @@ from conftest import JIT
 from dump_commands import logits_and_labels, names_in, ran, refused
 
 from fastcal.dumps import Roles, open_dumps, writing_arrow, writing_numpy
+from fastcal.dumps.opening import SAMPLE
 
 pytest.importorskip("typer", reason="the command line needs the cli extra")
 pytestmark = pytest.mark.skipif(not JIT, reason="kernels have tests of their own")
@@ -229,3 +230,18 @@ def test_text_slices_of_different_lengths_are_widened(work, tmp_path):
         file.write(np.array(part, object))
     file.finish()
     np.testing.assert_array_equal(np.load(path), np.array(["a", "four", "", "ü"]), strict=True)
+
+
+def test_the_bundled_dump(work, capsys):
+    assert converted(capsys, "--sample", "-o", "sample.npz") == "sample.npz: 899 rows\n"
+    with np.load("sample.npz") as written, np.load(SAMPLE) as bundled:
+        assert set(written) == set(bundled) == {"labels", "logits"}
+        for name in written:
+            assert np.array_equal(written[name], bundled[name])
+            assert written[name].dtype == bundled[name].dtype
+
+
+def test_a_dump_or_the_bundled_one(work, capsys):
+    assert refused(capsys, "convert", "-o", "out.npz") == "name a dump, or say --sample"
+    assert refused(capsys, "convert", "d.npz", "--sample", "-o", "out.npz") == "--sample takes no dump"
+    assert names_in(work) == ["d.npz"]

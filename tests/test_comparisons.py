@@ -55,6 +55,7 @@ def test_ours_equals_the_slow_twin(row, kind, dtype, weighted):
     assert figures(ours).keys() - {"convention"} == figures(expected).keys(), "a figure without an oracle"
 
 
+@pytest.mark.filterwarnings("ignore")  # their libraries' own
 @pytest.mark.parametrize(("row", "peer", "kind", "dtype", "weighted"), list(cases_of_the_peers()))
 def test_ours_equals_the_peer(row, peer, kind, dtype, weighted):
     given = data(kind, dtype, weighted)

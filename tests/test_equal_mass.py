@@ -54,12 +54,18 @@ def test_an_exact_state_does_not_look_again():
     assert first.refined(iter([]))["adaptive_ece"] == first.compute()["adaptive_ece"]
 
 
-@pytest.mark.parametrize("change", ["fewer", "other", "more"])
+@pytest.mark.parametrize("change", ["fewer", "other", "more", "one"])
 def test_other_rows_are_noticed(change):
     _, _, _, batches = stream(2)
     first = looked_at(batches)
     y, p = batches[0]
-    others = {"fewer": batches[1:], "other": [(1 - y, p), *batches[1:]], "more": [*batches, batches[0]]}[change]
+    changed = np.where(np.arange(len(p)) == 7, p / 2, p)
+    others = {
+        "fewer": batches[1:],
+        "other": [(1 - y, p), *batches[1:]],
+        "more": [*batches, batches[0]],
+        "one": [(y, changed), *batches[1:]],
+    }[change]
     with pytest.raises(ValueError, match="not the rows of the first look"):
         first.refined(others)
     with pytest.raises(ValueError, match="no rows"):

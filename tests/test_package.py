@@ -7,15 +7,19 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+import re
+import runpy
+import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
-import numpy as np
 import pytest
+from readme_blocks import blocks, is_printed
 
 import fastcal
+from fastcal.dumps.opening import SAMPLE
 
 ROOT = Path(fastcal.__file__).parent
 HEAVY = ("numpy", "numba", "scipy", "pyarrow", "typer", "rich", "torch", "sklearn", "matplotlib")
@@ -96,55 +100,72 @@ def test_no_file_is_longer_than_400_lines():
 README = (ROOT.parent / "README.md").read_text()
 
 
-def mapped_files():
-    """The paths that the README's map lists."""
-    block = README.split("```\nfastcal/\n", 1)[1].split("```", 1)[0]
-    folders, files = [], set()
-    for line in block.splitlines():
-        depth = (len(line) - len(line.lstrip())) // 2 - 1
-        name = line.split()[0]
-        folders[depth:] = [name.rstrip("/")] if name.endswith("/") else []
-        if not name.endswith("/"):
-            files.add("/".join([*folders[:depth], name]))
-    return files
-
-
 def test_the_readmes_map_is_the_package():
-    files = {path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py")}
-    assert mapped_files() == {file for file in files if "/" not in file or not file.endswith("__init__.py")}
+    """A line a file at the top and a folder, in the order in which they may import each other, the lowest first."""
+    lines = README.split("```\nfastcal/\n", 1)[1].split("```", 1)[0].splitlines()
+    mapped = [line.split()[0] for line in lines]
+    rooms = {path.name + "/" * path.is_dir() for path in ROOT.iterdir() if (path / "__init__.py").exists()}
+    assert sorted(mapped) == sorted(rooms | {path.name for path in ROOT.glob("*.py")})
+    ranks = [{room.strip() for room in rank.split("|")} for rank in reversed(layers())]
+    places = [next((i for i, rank in enumerate(ranks) if Path(name).stem in rank), len(ranks)) for name in mapped]
+    assert places == sorted(places)
+
+
+def layers():
+    contract = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
+    return [layer.replace("fastcal.", "") for layer in contract["layers"]]
 
 
 def test_the_readmes_order_of_imports_is_the_contract():
-    contract = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
-    order = " -> ".join(layer.replace("fastcal.", "") for layer in contract["layers"])
+    order = " -> ".join(layers())
     assert f"`{order}`" in README
     rooms = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert rooms - {"__init__", "__main__"} == set(order.replace("|", "->").replace(" ", "").split("->"))
 
 
-OF_OTHERS = README[README.index("## As a backend") :].split("```python\n")[1:]
+def test_the_readme_names_what_there_is():
+    """All paths of this repository, links within the page, and the public functions, accumulators and estimators."""
+    named = set(re.findall(r"(?<![\w.])(?:bench|ci|tests)/[\w./*-]*\w", README))
+    assert len(named) > 50
+    assert not {path for path in named if not list(ROOT.parent.glob(path))}
+    titles = {
+        re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in re.findall(r"^#+ (.+)$", README, re.M)
+    }
+    assert set(re.findall(r"\]\(#([\w-]+)\)", README)) <= titles
+    words = set(re.findall(r"\w+", README))
+    for name in set(fastcal.__all__) - words:  # results are told of by what returns them
+        public = getattr(fastcal, name)
+        assert isinstance(public, (type, str)), name
+        assert not hasattr(public, "fit"), name
+        assert not hasattr(public, "update"), name
 
 
-@pytest.mark.parametrize("block", OF_OTHERS, ids=range(len(OF_OTHERS)))
-def test_the_readmes_python_for_other_libraries_runs(block, tmp_path, monkeypatch):
-    """In a file of its own, as Numba's cache needs one."""
-    if "torch" in block:
-        pytest.importorskip("torchmetrics", reason="needs the bench extra")
-    path = tmp_path / "of_the_readme.py"
-    path.write_text(block.split("```", 1)[0])
+def test_the_readme_opens_with_two_commands():
+    first, second = list(blocks(README))[:2]
+    assert (first.language, second.language) == ("sh", "sh")
+    assert (len(first.source.splitlines()), len(second.source.splitlines())) == (1, 1)
+
+
+PROGRAMS = [block for block in blocks(README) if block.language == "python"]
+
+
+@pytest.fixture(scope="module")
+def readers_folder(tmp_path_factory):
+    """What the README's first commands leave there."""
+    folder = tmp_path_factory.mktemp("try")
+    shutil.copyfile(SAMPLE, folder / "eval.npz")
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("block", PROGRAMS, ids=[f"line {block.line}" for block in PROGRAMS])
+def test_the_readmes_programs_print_what_it_says(block, readers_folder, monkeypatch, capsys):
+    """In files, as Numba's cache needs them; ci/readme runs them once more as a reader would."""
+    for name in re.findall(r"^(?:from|import) (\w+)", block.source, re.M):
+        pytest.importorskip(name, reason="needs the bench extra")
+    path = readers_folder / f"line_{block.line}.py"
+    path.write_text(block.source)
+    monkeypatch.chdir(readers_folder)
     monkeypatch.setenv("MPLBACKEND", "Agg")
-    done = subprocess.run([sys.executable, "-W", "ignore", path], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-def test_the_readmes_python_runs():
-    """The lines of library use, on rows of their shapes."""
-    code = README.split("```python\n", 1)[1].split("```", 1)[0]
-    logits = np.random.default_rng(0).standard_normal((100, 3))
-    labels = np.where(np.arange(100) % 3 == 0, 0, logits.argmax(axis=1))
-    probs = np.full((100, 4), 0.25)
-    scores, outcomes = np.linspace(0, 1, 100), np.arange(100) % 2
-    batches = [(labels[:50], probs[:50]), (labels[50:], probs[50:])]
-    given = {"logits": logits, "labels": labels, "probs": probs, "batches": batches}
-    given |= {"members": np.stack([probs, probs]), "scores_in": scores, "scores_out": scores - 0.5}
-    exec(compile(code, "README.md", "exec"), {**given, "scores": scores, "outcomes": outcomes})
+    runpy.run_path(str(path))
+    assert is_printed(capsys.readouterr().out, block.printed or "")

@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import Array
 from ..ordered.calibration import OrderedPredictions
 from ..ordered.cells import Cells, among
-from ..ordered.groups import Groups
+from ..ordered.groups import Groups, in_two_parts
 from .base import Accumulator
 from .binned import Binned
 from .bins import Binning
@@ -44,25 +44,28 @@ def refined(first: OrderAccumulator, batches: Iterable[tuple[Any, ...]]) -> Eval
     options = {name: first._settings[name] for name in ("from_logits", "nan_policy")}
     ranges = ReliabilityPart(Binning.between(np.concatenate([[0.0], cuts, [1.0]])))
     second = Accumulator(settings={}, parts={"ranges": ranges}, **options, n_threads=first._n_threads)
-    kept = Cells.empty()
+    kept, seen = Cells.empty(), Cells.empty()
     for y_true, y_prob, *weight in batches:
         weights = weight[0] if weight else None
         second.update(y_true, y_prob, sample_weight=weights)
         one = Accumulator(settings={}, parts={"order": OrderPart(n_cells=None)}, **options, n_threads=first._n_threads)
         found = one.update(y_true, y_prob, sample_weight=weights).part_state("order")
         rows = cells_of(found)
+        seen = seen.merged(rows.limited(part.n_cells), part.n_cells, by_class=True)
         inside = among(rows.keys >> np.int64(cells.level), cells.keys[hot])
         kept = kept.merged(Cells(0, rows.keys[inside], rows.sums[inside]), None, by_class=True)
-    view = ranges.view(second.part_state("ranges")).sums
-    whole = OrderedPredictions(Groups(np.zeros(len(cells.keys)), cells.sums), n)
-    same = second._row_counts() == first._row_counts()
-    for ours, theirs in ((view.total, whole.total), (view.hits.sum(), whole.hits.sum())):
-        same = same and bool(np.isclose(float(ours), theirs, rtol=1e-9, atol=1e-9))
-    of_hot = np.searchsorted(cells.keys[hot], kept.keys >> np.int64(cells.level))
-    rows_of_hot = np.bincount(of_hot, OrderedPredictions(kept.groups(), n).weight, len(hot))
-    if not same or not np.allclose(rows_of_hot, whole.weight[hot], rtol=1e-9):
+    if second._row_counts() != first._row_counts() or not _same(seen, cells):
         raise ValueError("these are not the rows of the first look")
+    view = ranges.view(second.part_state("ranges")).sums
     return _report(first, cells, hot, kept, view, cuts, n, part.n_bins)
+
+
+def _same(seen: Cells, cells: Cells) -> bool:
+    """Whether two looks put the same rows into each cell."""
+    if seen.level != cells.level or not np.array_equal(seen.keys, cells.keys):
+        return False
+    ours, theirs = (in_two_parts(one.sums, by_class=True) for one in (seen, cells))
+    return np.allclose(ours, theirs, rtol=1e-9, atol=1e-9 * abs(theirs).max(initial=0))
 
 
 def _hot(cells: Cells, n: int, n_bins: int) -> Array:

@@ -30,7 +30,7 @@ def check_level(level: Any) -> None:
 
 def deviation(weight: Array, weight2: Array, sum2: Array, square2: Array, mean: Array) -> Array:
     """The standard error of weighted means, from sums of squared weights, times the values, and their squares."""
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         spread = np.maximum(square2 - 2 * mean * sum2 + mean * mean * weight2, 0.0)
         room = weight * weight - weight2
         return np.where(room > 1e-12 * weight2, np.sqrt(spread / room), math.nan)

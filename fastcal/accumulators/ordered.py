@@ -130,6 +130,11 @@ class CellAccumulator(Mergeable):
         return self._n == 0
 
     @property
+    def n_scores(self) -> int:
+        """Distinct scores, or cells of them, of rows with a weight above 0."""
+        return len(self._state.keys)
+
+    @property
     def resolution(self) -> float:
         """How far apart two scores may be that are not told apart, at most; 0 while the state is exact."""
         return self._state.resolution()

@@ -151,9 +151,15 @@ class IsotonicRegression(Parameters):
         for X, y, *weight in batches:
             scores = _flat("X", X)
             dtypes.add(score_column("X", scores).dtype)
-            seen.update(y, scores, sample_weight=weight[0] if weight else None)
+            try:
+                seen.update(array_of("y", y), scores, sample_weight=weight[0] if weight else None)
+            except DataError as error:
+                name = {"score": "X", "y_true": "y"}.get(error.argument, error.argument)
+                raise DataError(name, error.index, error.problem) from None
         if seen.is_empty:
             raise DataError("batches", (), "has no rows")
+        if not seen.n_scores:  # none of a weight above 0
+            raise DataError("sample_weight", (), "is 0 in every row")
         again = iter(batches) is not batches
         fit = seen.refined((y, _flat("X", X), *weight) for X, y, *weight in batches) if again else seen.compute()
         self._take(

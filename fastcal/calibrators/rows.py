@@ -124,13 +124,16 @@ def table(scores: Any, y_true: Any, sample_weight: Any, classes: Array | None) -
 def _labels(y_true: Any, lead: tuple[int, ...], n_classes: int, classes: Array | None) -> Array:
     """Labels as int64, 0 to K - 1; of ``classes``, their places in it."""
     given = labels_of("y_true", y_true) if classes is not None else array_of("y_true", y_true)
+    if given.dtype.kind == "c":
+        raise TypeError(f"y_true has dtype {given.dtype}; expected real numbers, or other labels")
     given = unmasked("y_true", given, "every row needs a label")
     if given.shape != lead:
         hint = "; labels are class indices, not one-hot rows" if given.ndim > len(lead) else ""
         raise DataError("y_true", (), f"has shape {given.shape}, expected {lead}{hint}")
     flat = given.reshape(-1)
     if classes is not None:
-        if flat.dtype.kind == "O":  # text that is missing somewhere is in no order
+        kind = flat.dtype.kind
+        if kind == "O" or (kind not in "biufUST" and kind != classes.dtype.kind):  # which are in no order together
             known = {label: place for place, label in enumerate(classes.tolist())}
             places: Array = np.array([known.get(label, -1) for label in flat.tolist()], np.int64)
             wrong = np.flatnonzero(places < 0)

@@ -10,7 +10,7 @@ from typing import Annotated, cast
 import typer
 
 from . import options
-from .output import fail, one_line_errors, write_atomically, write_json
+from .output import one_line_errors, write_atomically, write_json
 
 Limits = list[str] | None
 
@@ -50,7 +50,7 @@ def check(
     quiet: options.Quiet = False,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write verdicts as JUnit XML.")] = None,
     json: options.Json = None,
-    sample: Annotated[bool, typer.Option("--sample", help="Check the bundled dump.")] = False,
+    sample: options.Sample = False,
 ) -> None:
     """Hold the figures of a dump to thresholds: exit code 0 where all hold, 1 where one falls short, 2 for bad input.
 
@@ -66,15 +66,13 @@ def check(
     worst group wrongly, however many there are. Groups of too few rows to be sure fail with --confident; --least-rows
     leaves them out.
     """
-    if sample == bool(dumps):
-        fail("name a dump, or say --sample" if not sample else "--sample takes no dump")
+    paths = options.named(dumps, sample=sample)
     with one_line_errors():
         from ..accumulators.evaluation import LEVEL
         from ..arrays import NanPolicy
         from ..dumps import Roles, open_dumps
         from ..dumps.labels import class_names
         from ..dumps.names import listed
-        from ..dumps.opening import SAMPLE
         from ..report.checked import as_json, as_junit, as_markdown
         from ..runs import checking
         from .running import check_apart, check_named, check_places, from_logits, looks_of, run_of
@@ -86,7 +84,7 @@ def check(
         if least_rows and not grouped:
             raise ValueError("--least-rows is of groups; say --groups NAME")
         roles = Roles(logits, probs, labels, weights, groups, class_names(classes), ignore_index)
-        sources = open_dumps([SAMPLE] if sample else list(dumps or []), roles)
+        sources = open_dumps(paths, roles)
         check_apart([junit, json, state], [file for one in sources for file in one.files])
         resampled = confident and not grouped and checking.needs_bootstrap(asked)
         settings = {

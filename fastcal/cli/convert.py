@@ -14,10 +14,10 @@ from .stopping import stoppable
 
 
 def convert(
-    dumps: options.Dumps,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="OUT", help="A file; without a suffix, a folder of .npy files.")
     ],
+    dumps: options.DumpsOrNone = None,
     logits: options.Logits = None,
     probs: options.Probs = None,
     labels: options.Labels = None,
@@ -35,12 +35,14 @@ def convert(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     json: options.Json = None,
     quiet: options.Quiet = False,
+    sample: options.Sample = False,
 ) -> None:
     """Write the rows of any dumps, one after the other, in the format of OUT's suffix.
 
     .parquet, .arrow, .feather, .arrows, .npz, .safetensors, .csv, .tsv and .jsonl (text also with .gz or .zst), under
     the names logits or probs, labels, weights and groups. Text labels become their numbers; ignored rows are left out.
     """
+    paths = options.named(dumps, sample=sample)
     with one_line_errors():
         from ..dumps import Roles, open_dumps
         from ..dumps.atomic import destination
@@ -55,7 +57,7 @@ def convert(
         if output.suffix:
             destination(output, replace=force)
         check_places(json)
-        sources = open_dumps(dumps, asked)
+        sources = open_dumps(paths, asked)
         check_apart([output, json], [file for source in sources for file in source.files])
         with stoppable(), progress(quiet=quiet) as on_rows:
             rows = write(sources, output, dtype=dtype, group_rows=row_group_rows, replace=force, on_rows=on_rows)

@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
+from .output import fail
+
 DUMPS_HELP = "Files, folders, patterns, or - for standard input."
 
 Dumps = Annotated[list[Path], typer.Argument(metavar="DUMP...", help=DUMPS_HELP)]
 DumpsOrNone = Annotated[list[Path] | None, typer.Argument(metavar="DUMP...", help=DUMPS_HELP)]
+Sample = Annotated[bool, typer.Option("--sample", help="The bundled dump: logits of handwritten digits.")]
 Logits = Annotated[str | None, typer.Option(metavar="NAME", help="The array that holds logits.")]
 Probs = Annotated[str | None, typer.Option(metavar="NAME", help="The array that holds probabilities.")]
 Labels = Annotated[str | None, typer.Option(metavar="NAME", help="The array that holds labels.")]
@@ -37,3 +40,14 @@ CalibratorFile = Annotated[
 Html = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with everything that there is to see.")]
 Workers = Annotated[int | None, typer.Option(metavar="N", help="Processes on this machine that share the work.")]
 DaskAddress = Annotated[str | None, typer.Option("--dask", metavar="ADDRESS", help="A Dask cluster to run on.")]
+
+
+def named(dumps: list[Path] | None, *, sample: bool) -> list[Path]:
+    """The dumps that a command is given, or the bundled one; ends with a line where it is neither or both."""
+    if sample == bool(dumps):
+        fail("--sample takes no dump" if sample else "name a dump, or say --sample")
+    if not dumps:
+        from ..dumps.opening import SAMPLE
+
+        return [SAMPLE]
+    return dumps

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, cast
-
-import typer
+from typing import cast
 
 from . import options
-from .output import fail, one_line_errors
+from .output import one_line_errors
 
 
 def report(
@@ -33,27 +31,24 @@ def report(
     html: options.Html = None,
     json: options.Json = None,
     quiet: options.Quiet = False,
-    sample: Annotated[bool, typer.Option("--sample", help="Report on the bundled dump.")] = False,
+    sample: options.Sample = False,
 ) -> None:
     """Calibration report of a dump: figures and reliability bins.
 
     Arrays are found by name (logits, probs, labels) or by flag. In Parquet, scores are a list column, columns NAME_0,
     NAME_1, ... or a list of columns with commas between.
     """
-    if sample == bool(dumps):
-        fail("name a dump, or say --sample" if not sample else "--sample takes no dump")
+    paths = options.named(dumps, sample=sample)
     with one_line_errors():
         from ..arrays import NanPolicy
         from ..calibrators.files import load_calibrator
         from ..dumps import Roles, open_dumps
         from ..dumps.labels import class_names
         from ..dumps.names import listed
-        from ..dumps.opening import SAMPLE
         from .running import check_apart, check_named, check_places, finish, from_logits, looks_of, run_of
 
         check_named(html=html, state=state)
         check_places(html, json)
-        paths = [SAMPLE] if sample else list(dumps or [])
         asked = Roles(logits, probs, labels, weights, groups, class_names(classes), ignore_index)
         sources = open_dumps(paths, asked)
         check_apart(

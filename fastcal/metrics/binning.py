@@ -132,7 +132,8 @@ class Question:
         probs = self._numbers()
         probs = probs if probs.ndim > 1 else self._both(probs)
         if self.from_logits:
-            probs = softmax(probs.astype(np.float32) if probs.dtype.itemsize < 4 else probs)  # not rounded to a half
+            half = probs.dtype.kind == "f" and probs.dtype.itemsize < 4
+            probs = softmax(probs.astype(np.float32) if half else probs)  # not rounded to a half
         probs = probs.reshape(-1, probs.shape[-1])
         labels = array_of("y_true", self.y_true).reshape(-1)
         weights = None if self.sample_weight is None else array_of("sample_weight", self.sample_weight).reshape(-1)
