@@ -9,6 +9,7 @@ import platform
 import subprocess
 from collections.abc import Callable, Iterable
 from datetime import date
+from importlib.util import find_spec
 from operator import attrgetter
 from pathlib import Path
 from time import perf_counter
@@ -45,7 +46,7 @@ def sets() -> dict[str, ModuleType]:
 
 def wholes(*, quick: bool) -> dict[str, list[Callable[[], Iterable[Whole]]]]:
     """Figures of whole processes by the name of their set."""
-    from . import batch, calibration, dask_cluster, ensembles, first_calls, ood
+    from . import batch, calibration, ensembles, first_calls, ood
 
     repeats = 3 if quick else 15
     found = {
@@ -55,7 +56,16 @@ def wholes(*, quick: bool) -> dict[str, list[Callable[[], Iterable[Whole]]]]:
         "cold": [lambda: machine.first_calls(1 if quick else 3)],
         "sample": [lambda: machine.sample_report(3 if quick else 7)],
     }
-    return found if quick else {**found, "batch": [batch.figures], "dask": [dask_cluster.speed]}
+    return found if quick else {**found, "batch": [batch.figures], "dask": [two_workers]}
+
+
+def two_workers() -> Iterable[Whole]:
+    """Where Dask is installed."""
+    if not find_spec("distributed"):
+        return []
+    from . import dask_cluster
+
+    return dask_cluster.speed()
 
 
 class Session:

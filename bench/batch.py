@@ -122,7 +122,7 @@ def parquet(folder: Path, n_rows: int, n_threads: int) -> Iterator[Whole]:
     paths = sorted(make_dumps.parquet_folder(folder, n_rows).glob("*.parquet"))
     few = paths[:4]
     way = fastest_way(few, n_threads)
-    for these, rounds in ((few, 5), (paths, 2)):
+    for these, rounds in ((few, 5), (paths, 2)) if len(paths) > len(few) else ((few, 5),):
         name = f"{min(n_rows / 1e6, len(these) * 10):g} M x 10, Parquet"
         yield beside(name, f"pyarrow ({way.__name__})", 0.7, lambda these=these: way(these, n_threads), these, rounds)
 

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def contenders(one: Trial) -> dict[str, Call]:
         scores -= scores.max(axis=-1, keepdims=True)
         np.exp(scores, out=scores)
         scores /= scores.sum(axis=-1, keepdims=True)
-    peers = {THREE: torch_three_lines, ENTR: torch_entr, SEVEN: torch_all_seven}
+    peers = {THREE: torch_three_lines, ENTR: torch_entr, SEVEN: torch_all_seven} if find_spec("torch") else {}
     if SCIPY in one.aims:
         peers[SCIPY] = scipy_three_lines
     calls: dict[str, Call] = {"fastcal": lambda: fc.ensemble_uncertainty(scores, from_logits=from_logits)}

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 VARIABLE = "FASTCAL_BENCH_HOOK"
-SLOWER = 20
+SLOWER = 10
 OFF = 1e-3
 
 

@@ -9,6 +9,10 @@ from .numerics_rows import PROMISES
 
 Found = dict[str, Any]
 NOT_COMPARED = """
+`entropy` counts the logarithm of a p below 1e-38 as that of 1e-38: what is left of p log p is near, not exact.
+With integer weights a quantile may lie right between two scores, where rounding says to which bin: `sweep_ece`, which
+tries all numbers of bins, is compared without those.
+
 What has no truth to be compared with: figures from resampled rows (`confidence_interval`, `Evaluation(bootstrap=)`, the
 band of `corp_curve`, the intervals of `ood_metrics` but for AUROC's), which depend on a generator of random numbers,
 and fitted parameters, whose gradients and gains over peers the tests of the calibrators hold. The intervals of
@@ -45,9 +49,9 @@ def page(found: Found) -> str:
         "",
         f"The truth has 27 digits (mpmath). *Dense*: {dense['rows']} rows a type at temperature 1, {few} at 0.37 and "
         f"at 3, K log-uniform from 1 to {dense['classes']:,}, of spreads from 0.05 to 33, every third with differences "
-        "of up to 700 from its maximum. *Special*: denormals, -inf, huge logits, ties, one-hot, near-uniform and rows an ulp "
-        "apart, of 1 to 1000 classes. The worst is over all three temperatures. *Of its bound*: the largest share that "
-        "an error has of what is promised for that value, which holds up to 1. Entropies and log-softmax near 0 are "
+        "of up to 700 from its maximum. *Special*: denormals, -inf, huge logits, ties, one-hot, near-uniform and rows "
+        "an ulp apart, of 1 to 1000 classes. The worst is over all three temperatures. *Of its bound*: the largest "
+        "share that an error has of what is promised for that value, which holds up to 1. Entropies and log-softmax near 0 are "
         "promised to be near, not to all digits. Errors of `logsumexp` are in units of the larger of itself and "
         "max z / T, of the margin in those of the confidence. numpy is the formula with the maximum taken off, in the "
         "type of the row; peers compute the sixteen-bit types in their own ways.",

@@ -56,11 +56,11 @@ def asked(run: Run, issues: Sequence[Asked], shorts: Sequence[Short], page: str 
 
 
 def by_key(run: Run) -> dict[str, Pair | Whole]:
-    """All that a run has, by name."""
+    """Pairs and figures of whole processes, by name."""
     return {one.key: one for one in (*run.pairs, *run.wholes)}
 
 
-def missed(one: Pair | Whole, run: Run) -> bool:
+def missed(one: Pair | Whole | Growth, run: Run) -> bool:
     """Whether it is short of what was asked."""
     return bool(one.missed(run.roofs)) if isinstance(one, Pair) else not one.holds
 
@@ -130,22 +130,26 @@ def results(run: Run, issues: Sequence[Asked], shorts: Sequence[Short]) -> list[
 
 def short_ones(run: Run, shorts: Sequence[Short]) -> list[str]:
     """Each with what was measured, the profile, and what was tried."""
-    figures = by_key(run)
+    figures = {one.key: one for one in (*run.pairs, *run.wholes, *run.growth) if missed(one, run)}
     lines = []
     for number, short in enumerate(shorts, 1):
         lines += [f'<a id="short-{number}"></a>', "", f"**{short.title}**", ""]
-        for key, one in figures.items():
-            if short.explains(key) and missed(one, run):
-                what = ", ".join(one.missed(run.roofs)) if isinstance(one, Pair) else measured(one)
-                lines.append(f"- {key}: {what}")
+        lines += [f"- {key}: {_by_how_much(one, run)}" for key, one in figures.items() if short.explains(key)]
         lines += ["", f"Profile: {short.profile}", "", "Tried:", ""]
         lines += [*(f"- {idea}" for idea in short.tried), ""]
-    unexplained = [
-        key for key, one in figures.items() if missed(one, run) and not any(short.explains(key) for short in shorts)
-    ]
+    unexplained = [key for key in figures if not any(short.explains(key) for short in shorts)]
     if unexplained:
         lines += ["Short in this run, and not explained:", "", *(f"- {key}" for key in unexplained), ""]
     return lines[:-1] if lines else ["None."]
+
+
+def _by_how_much(one: Pair | Whole | Growth, run: Run) -> str:
+    if isinstance(one, Pair):
+        return ", ".join(one.missed(run.roofs))
+    if isinstance(one, Whole):
+        return measured(one)
+    memory = f"memory {one.memory_exponent:.2f} of {one.memory_at_most:.0f}"
+    return f"exponents {one.exponent:.2f} of {one.at_most:.2f}, {memory}"
 
 
 def pairs_table(pairs: Sequence[Pair], run: Run) -> list[str]:
@@ -175,7 +179,7 @@ def growth_table(found: Sequence[Growth]) -> list[str]:
     """Exponents, and what the smallest and the largest take."""
     lines = [
         "Exponents of time and memory, fitted to the larger half of the sizes (`bench/growth.py` says how); at most 1,",
-        f"or what n log n comes to, and {GROWTH_MARGIN} for noise. Against classes there are 1000 rows.",
+        f"or what n log n comes to, and {GROWTH_MARGIN} for caches and noise. Against classes there are 1000 rows.",
         "",
         "| work | against | from | to | time at both | exponent | at most | memory at the end | exponent | at most | |",
         "|---" * 11 + "|",

@@ -85,7 +85,7 @@ def measure(name: str, trial: Trial, contenders: Callable[[Trial], dict[str, Cal
     ours = calls.pop("fastcal")
     amount = round(trial.n_rows * trial.per_row) if trial.roof else None
     places = {"n_sorted" if trial.roof == "sort" else "n_bytes": amount}
-    line = partial(Pair, name, trial.work, trial.words, roof=trial.roof, share_aim=trial.share_aim, **places)
+    line = partial(Pair, name, trial.work, trial.words, roof=trial.roof, **places)
     if not trial.slow:
         ours()
     first = {one: alone(call, trial) for one, call in {**calls, "fastcal": ours}.items()}
@@ -99,12 +99,14 @@ def measure(name: str, trial: Trial, contenders: Callable[[Trial], dict[str, Cal
         low, _, high = statistics.quantiles([b / a for a, b in times], n=4)
         median, of_peer = (statistics.median(column) for column in zip(*times, strict=True))
         figures = {"theirs": of_peer, "low": low, "high": high, "rounds": len(times), "others": bystanders.cores()}
-        found.append(line(peer, median, memory=kept, memory_theirs=first[peer][0], aim=trial.aims.get(peer), **figures))
+        memories = {"memory": kept, "memory_theirs": first[peer][0]}
+        share_aim = None if found else trial.share_aim  # once, where there are several peers
+        found.append(line(peer, median, aim=trial.aims.get(peer), share_aim=share_aim, **memories, **figures))
     if not found:
         bystanders = Bystanders()
         times = [one for one, _ in turns(trial, pace, ours, None)]
-        others = bystanders.cores()
-        found.append(line("", statistics.median(times), rounds=len(times), memory=kept, others=others))
+        figures = {"rounds": len(times), "others": bystanders.cores(), "share_aim": trial.share_aim}
+        found.append(line("", statistics.median(times), memory=kept, **figures))
     return found
 
 

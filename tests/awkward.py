@@ -65,7 +65,8 @@ def has_nan(value):
 def outcome_of(found, expected):
     """``found`` in words; ``expected``: what the plain array of the same numbers gives, None where there is none."""
     if isinstance(found, Exception):
-        return f"{type(found).__name__}: {found}"
+        said = re.sub(r" at 0x[0-9a-f]+", "", str(found))  # where an object lies
+        return f"{type(found).__name__}: {said}"
     if expected is not None and not isinstance(expected, Exception):
         if digest(found) == digest(expected):
             return AS_PLAIN

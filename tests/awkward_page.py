@@ -34,7 +34,8 @@ input's form, or all of them have other numbers of rows or classes.
 - An error is a TypeError or a ValueError (DataError is one) that names the argument, here ARG. No error changes an
   accumulator, a fitted calibrator or an input.
 - `tests/awkward_forms.py` says how each input is made: a number stands in row 1; "empty", "a row too few" and the like
-  are of one argument alone. What a message says of the input at hand is left out here (VALUE, SHAPE). The name of a function stands for all of its calls: with (N,) scores, rows and logits.
+  are of one argument alone. What a message says of the input at hand is left out (VALUE, SHAPE). The name of a
+  function stands for all of its calls: with (N,) scores, rows and logits.
 """
 
 

@@ -1,4 +1,4 @@
-"""Awkward input of every kind in every public function and method: the outcomes are those on record, and keep the rules."""
+"""Awkward input in every public function and method: the outcomes are those on record, and keep the rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""scipy's and scikit-learn's own tests pass when their names are pointed at ours."""
+"""Other libraries' own tests, and the examples in their docstrings, pass when their names are pointed at ours."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import their_examples
 from conftest import JIT
-from their_suites import FACES
+from their_examples import FACES as EXAMPLES
+from their_examples import WITHOUT_EXAMPLES
+from their_suites import FACES, LEFT_OUT, SHIP_NO_TESTS, installed
 
 pytestmark = pytest.mark.skipif(not JIT, reason="compiled code only")
 
@@ -23,20 +26,29 @@ AT_LEAST = {
     "scipy.stats.tests.test_entropy": (15, 7),
     "scipy.optimize.tests.test_isotonic_regression": (45, 40),
     "sklearn.tests.test_isotonic": (44, 0),  # of which nothing is handed on
-    "sklearn.tests.test_calibration": (15, 15),
+    "sklearn.tests.test_calibration": (20, 15),
     "sklearn.metrics.tests.test_ranking": (100, 130),
     "sklearn.metrics.tests.test_classification": (45, 30),
+    "sklearn.metrics.tests.test_common": (75, 160),
+    "calibration.util_test": (39, 55),
+    "mapie.tests.test_metrics": (9, 10),
 }
 
 
 @functools.cache
-def outcomes():
-    modules = " ".join(module for module in FACES if importlib.util.find_spec(module))
+def outcomes(left_out=False):
+    """How many tests of each module passed and failed: of those that are run, or of those that are left out."""
+    modules = " ".join(module for module in (LEFT_OUT if left_out else FACES) if installed(module))
     command = f"-m pytest -q -p their_suites --pyargs {modules}"
     result = subprocess.run(
         [sys.executable, *command.split(), "-p", "no:cacheprovider", "-o", "addopts=", "-o", "filterwarnings="],
         cwd=Path(__file__).parent,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent), "MPLBACKEND": "agg"},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(Path(__file__).parent),
+            "MPLBACKEND": "agg",
+            "FASTCAL_LEFT_OUT": str(int(left_out)),
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -44,13 +56,57 @@ def outcomes():
     return result, json.loads(re.search(r"^outcomes: (.*)$", result.stdout, re.MULTILINE)[1])
 
 
+def skip_without(module):
+    if not installed(module):
+        pytest.skip(f"{module} is not installed")
+
+
 @pytest.mark.parametrize("module", FACES)
 def test_their_own_tests_pass(module):
-    if importlib.util.find_spec(module) is None:
-        pytest.skip("installed without its tests")
+    skip_without(module)
     result, found = outcomes()
     assert "failed" not in found[module], result.stdout
     n_passed, n_answered = AT_LEAST[module]
     assert found[module]["passed"] >= n_passed  # what is left out is listed in their_suites.py
     assert found[module].get("answered", 0) >= n_answered
     assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("module", LEFT_OUT)
+def test_what_is_left_out_would_fail(module):
+    skip_without(module)
+    result, found = outcomes(left_out=True)
+    assert "passed" not in found[module], result.stdout
+    assert found[module]["failed"] == len(LEFT_OUT[module])
+
+
+@pytest.mark.parametrize("library", SHIP_NO_TESTS)
+def test_these_libraries_ship_no_tests_of_what_is_ours(library):
+    """Where one does after all, it belongs into their_suites.py."""
+    skip_without(library)
+    root = Path(importlib.util.find_spec(library).origin).parent
+    files = [one for pattern in ("test_*.py", "*_test.py") for one in root.rglob(pattern)]
+    about_ours = [str(one) for one in files if re.search(SHIP_NO_TESTS[library], one.read_text(errors="replace"))]
+    assert about_ours == []
+
+
+# Examples of docstrings
+
+
+@pytest.mark.parametrize("module", EXAMPLES)
+def test_examples_in_their_docstrings_print_what_they_say(module, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    pytest.importorskip(module)
+    found = {name: their_examples.run(module, name) for name in their_examples.names(module)}
+    assert {name: one.failed for name, one in found.items() if one.failed} == {}
+    untried = {name for name, one in found.items() if one.tried == 0}
+    assert untried == set(WITHOUT_EXAMPLES.get(module, ()))
+
+
+def test_wrong_numbers_are_noticed():
+    check = their_examples.Numbers().check_output
+    assert check("tensor([0.3333, nan])\n", "tensor([0.33332, nan])\n", 0)
+    assert check("0.5\n", "np.float64(0.5)\n", 0)
+    assert not check("0.5\n", "0.501\n", 0)
+    assert not check("[0.5, 0.25]\n", "[0.5]\n", 0)
+    assert not check("tensor(0.5)\n", "array(0.5)\n", 0)

@@ -132,7 +132,7 @@ class HistogramBinning(OneAgainstRest):
         check_maps((self.edges_, self.values_, self.offsets_), maps, values_in_bins=True)
         if self.weight_.shape != self.values_.shape or not (self.weight_ >= 0).all():
             raise ValueError("weight_ holds no weight for each bin")
-        if self.closed_ not in CLOSED:
+        if not isinstance(self.closed_, str) or self.closed_ not in CLOSED:
             raise ValueError(f"closed_ is {self.closed_!r}; expected 'right' or 'left'")
 
     def _mapper(self) -> Applier:

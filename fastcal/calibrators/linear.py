@@ -18,6 +18,7 @@ from .forms import Input, Taken
 from .likelihood import Likelihood, padded, scratch
 from .minimise import Minimum, minimise
 from .rows import Block, Rows
+from .temperature import softmax_applier
 
 kernels: Any = typed_kernels  # unpacked arguments cannot be counted
 
@@ -26,6 +27,8 @@ REFRESH = 25  # steps after which curvature is taken anew, where it is not exact
 NEAR, NEARLY_SEPARATED = 1e-5, 1e-3  # gradient, and mean NLL, at which a fit of a part of the rows is good enough
 NEAR_REFRESH = 2
 SINGLE = 1e15  # parameters beyond it are no numbers for float32
+WIDE = 2048  # classes: of more, the kernel's 64 rows side by side are more than caches hold
+ROWS_OF_WIDE = 8  # that are mapped at a time
 
 
 @dataclass
@@ -169,6 +172,7 @@ class LinearCalibrator(Calibrator):
             weight = np.zeros((padded(k, kernels.intrinsics.TILE_ROWS), k))
             weight[:k] = self.weight_
         made: dict[np.dtype[Any], tuple[Any, ...]] = {}
+        softmax = softmax_applier(1.0, k)
 
         def prepared(dtype: np.dtype[Any]) -> tuple[Any, ...]:
             lines, u, few = scratch(k, dtype)
@@ -180,16 +184,40 @@ class LinearCalibrator(Calibrator):
         def apply(values: Array, out: Array) -> None:
             single = values.dtype == out.dtype == np.float32 and largest < SINGLE
             dtype = np.dtype(np.float32 if single else np.float64)
-            if dtype not in made:
-                made[dtype] = prepared(dtype)
             taken = values if values.dtype == dtype else values.astype(dtype)
             taken.flags.writeable = False
             into = out if out.dtype == dtype else np.empty(out.shape, dtype)
-            kernels.linear_maps.probabilities(taken, *made[dtype], into)
+
+            def by_blocks(rows: Array, target: Array) -> None:
+                if dtype not in made:
+                    made[dtype] = prepared(dtype)
+                kernels.linear_maps.probabilities(rows, *made[dtype], target)
+
+            if not self.full and k > WIDE:
+                _wide(taken, self.weight_.astype(dtype), self.bias_.astype(dtype), softmax, by_blocks, into)
+            else:
+                by_blocks(taken, into)
             if into is not out:
                 out[...] = into
 
         return apply
+
+
+def _wide(values: Array, weight: Array, bias: Array, softmax: Applier, by_blocks: Applier, out: Array) -> None:
+    """softmax(w z + b) of wide rows, few at a time; ``by_blocks`` takes rows whose products overflow, one by one."""
+    for start in range(0, len(values), ROWS_OF_WIDE):
+        few = slice(start, start + ROWS_OF_WIDE)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mapped = values[few] * weight
+            mapped += bias
+        finite = np.isfinite(mapped).all(axis=1)
+        overflowing = [(values[row : row + 1].copy(), row) for row in start + np.flatnonzero(~finite)]
+        mapped[~finite] = 0.0
+        mapped.flags.writeable = False
+        softmax(mapped, out[few])
+        for given, row in overflowing:
+            given.flags.writeable = False
+            by_blocks(given, out[row : row + 1])
 
 
 def near(part: Likelihood, start: Array) -> Array:

@@ -15,8 +15,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .sklearn_classifier import CalibratedClassifier
-from .sklearn_scorers import SCORERS, get_scorer, make_scorer, scorers
+try:
+    from .sklearn_classifier import CalibratedClassifier
+    from .sklearn_scorers import SCORERS, get_scorer, make_scorer, scorers
+except ModuleNotFoundError as error:
+    if error.name != "sklearn":
+        raise
+    said = 'fastcal.integrations.sklearn needs scikit-learn: install "fastcal[sklearn]"'
+    raise ModuleNotFoundError(said, name=error.name) from error
 
 if TYPE_CHECKING:
     from .sklearn_display import CalibrationDisplay

@@ -18,7 +18,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
+try:
+    from torch import Tensor
+except ModuleNotFoundError as error:
+    said = 'fastcal.integrations.torch needs torch and torchmetrics: install "fastcal[torch]"'
+    raise ModuleNotFoundError(said, name=error.name) from error
 
 from ..accumulators import evaluation
 from ..accumulators.ordered import RankingAccumulator

@@ -23,7 +23,7 @@ try:
     from torchmetrics import Metric
     from torchmetrics.utilities.distributed import gather_all_tensors
 except ImportError as error:
-    raise ImportError("fastcal.integrations.torch needs torchmetrics: install fastcal[torch]") from error
+    raise ImportError('fastcal.integrations.torch needs torchmetrics: install "fastcal[torch]"') from error
 
 
 class _State:
