@@ -50,7 +50,13 @@ def wholes(*, quick: bool) -> dict[str, list[Callable[[], Iterable[Whole]]]]:
 
     repeats = 3 if quick else 15
     found = {
-        "memory": [machine.report_memory, machine.logits_memory, machine.fit_memory, ensembles.memory, ood.memory],
+        "memory": [
+            machine.report_memory,
+            machine.logits_memory,
+            machine.fit_memory,
+            lambda: ensembles.memory(quick=quick),
+            ood.memory,
+        ],
         "accumulators": [calibration.states, ensembles.on_top],
         "import": [lambda: first_calls.imports(repeats), lambda: first_calls.first_call(repeats)],
         "cold": [lambda: machine.first_calls(1 if quick else 3)],
@@ -156,6 +162,7 @@ def chosen(name: str, module: ModuleType, only: list[str] | None, *, quick: bool
 
 def main() -> int:
     hooks.install(os.environ)
+    os.environ.setdefault("TQDM_DISABLE", "1")  # a peer draws a bar at each call
     modules, options = sets(), arguments()
     others = wholes(quick=options.quick)
     works = {trial.work for module in modules.values() for trial in module.TRIALS}

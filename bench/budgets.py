@@ -27,6 +27,7 @@ from .asked import Short, read_short
 from .record import GROWTH_MARGIN, RESULTS, Pair, Run, Whole
 
 FILE = Path(__file__).parent / "budgets.toml"
+RECORDED = RESULTS / "quick.json"
 KEPT = 0.7  # of a ratio: noise takes less, a regression more
 PAGES = 2.0  # MB that a call may take beyond any ceiling: what the system and other threads add
 OWN_PROCESSES = ("import", "cold")  # sets whose every figure is ours
@@ -310,10 +311,15 @@ def main() -> int:
     return 1 if verdict.failures else 0
 
 
-def write_recorded(path: Path) -> int:
-    """From the recorded runs; ends with 1 where a line is short and nothing says why."""
+def of_recorded(path: Path = FILE) -> list[Budget]:
+    """Those of the recorded runs, with what is said in a file that is there already."""
     full = Run.load(RESULTS / "full.json") if (RESULTS / "full.json").exists() else None
-    found = budgets(Run.load(RESULTS / "quick.json"), full, read_short(), read(path) if path.exists() else {})
+    return budgets(Run.load(RECORDED), full, read_short(), read(path) if path.exists() else {})
+
+
+def write_recorded(path: Path) -> int:
+    """To a file; ends with 1 where a line is short and nothing says why."""
+    found = of_recorded(path)
     write(found, path)
     unexplained = [one for one in found if one.unexplained]
     for one in unexplained:

@@ -40,8 +40,8 @@ TOLERANCE = 1e-5
 TRIALS = [
     Trial(f"{VECTOR}.fit", LOGITS, 200_000, {TORCH: 10}, "read", 408, fewer=20),
     Trial(f"{VECTOR}.fit", FEW, 1_000_000, {}, "read", 48),
-    Trial(f"{MATRIX}.fit", LOGITS, 200_000, {SCIKIT_LEARN: 3, TORCH: 3}, fewer=40, slow=True),
-    Trial(f"{MATRIX}.fit", FEW, 1_000_000, {}),
+    Trial(f"{MATRIX}.fit", LOGITS, 200_000, {SCIKIT_LEARN: 3, TORCH: 3}, fewer=None, slow=True),
+    Trial(f"{MATRIX}.fit", FEW, 1_000_000, {}, of=(SCIKIT_LEARN, TORCH)),
     Trial(f"{VECTOR}.predict_proba", f"{LOGITS}, out=", 1_000_000, {COPY: 0.25}, "copy", 800),
     Trial(f"{MATRIX}.predict_proba", f"{LOGITS}, out=", 1_000_000, {PRODUCT: 0.7}, "copy", 800, pause=BUSY),
     Trial(f"{DIRICHLET}.predict_proba", f"{LOGITS}, out=", 1_000_000, {PRODUCT: 0.7}, "copy", 800, pause=BUSY),
@@ -86,7 +86,7 @@ def fits(trial: Trial) -> dict[str, Call]:
     calls: dict[str, Call] = {"fastcal": fit}
     wide = logits.astype(np.float64)
     for name, library, peer in ((SCIKIT_LEARN, "sklearn", scikit_learn), (TORCH, "torch", torch_lbfgs)):
-        if name not in trial.aims or not find_spec(library):
+        if name not in (trial.of or trial.aims) or not find_spec(library):
             continue
         weight, bias = peer(logits, labels, full)
         theirs = nll((wide @ weight.T if full else wide * weight) + bias, labels)

@@ -37,7 +37,7 @@ def trial(m: int, n: int, k: int, form: str, share: float | None = None, **aims:
     names = {"three": THREE, "seven": SEVEN, "scipy": SCIPY}
     words = f"rows, {m} members, {k:,} classes, {form}"
     by_peer = {names[key]: value for key, value in aims.items()}
-    return Trial("ensemble_uncertainty", words, n, by_peer, "read", 4 * m * k, share, of=(m, k, form))
+    return Trial("ensemble_uncertainty", words, n, by_peer, "read", 4 * m * k, share, fewer=20, of=(m, k, form))
 
 
 TRIALS = [
@@ -72,9 +72,9 @@ def contenders(one: Trial) -> dict[str, Call]:
     return calls
 
 
-def memory() -> Iterator[Whole]:
+def memory(*, quick: bool = False) -> Iterator[Whole]:
     """Peak memory beyond members and results."""
-    for form in FORMS:
+    for form in FORMS[:1] if quick else FORMS:
         yield taken(f"extra memory of ensemble_uncertainty, 10 x 500,000 x 10, {form}", 64, "bench.ensembles", form)
 
 

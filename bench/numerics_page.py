@@ -51,10 +51,10 @@ def page(found: Found) -> str:
         f"at 3, K log-uniform from 1 to {dense['classes']:,}, of spreads from 0.05 to 33, every third with differences "
         "of up to 700 from its maximum. *Special*: denormals, -inf, huge logits, ties, one-hot, near-uniform and rows "
         "an ulp apart, of 1 to 1000 classes. The worst is over all three temperatures. *Of its bound*: the largest "
-        "share that an error has of what is promised for that value, which holds up to 1. Entropies and log-softmax near 0 are "
-        "promised to be near, not to all digits. Errors of `logsumexp` are in units of the larger of itself and "
-        "max z / T, of the margin in those of the confidence. numpy is the formula with the maximum taken off, in the "
-        "type of the row; peers compute the sixteen-bit types in their own ways.",
+        "share that an error has of what is promised for that value, which holds up to 1. Entropies and log-softmax "
+        "near 0 are promised to be near, not to all digits. Errors of `logsumexp` are in units of the larger of itself "
+        "and max z / T, of the margin in those of the confidence. numpy is the formula with the maximum taken off, in "
+        "the type of the row; peers compute the sixteen-bit types in their own ways.",
         "",
     ]
     for dtype in dict.fromkeys(one["dtype"] for one in found["rows"]):

@@ -229,7 +229,7 @@ TABLE = [
         oracle_ordered.average_precision,
         peers_ordered.ranking("average_precision_score", "binary_average_precision"),
         takes=SCORES,
-        timed=("confidences",),
+        timed=(),
     ),
     Comparison(
         "fpr_at_tpr",

@@ -14,6 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from comparisons import TABLE
+from test_awkward_faces import NOT_FINITE
 from their_examples import FACES as EXAMPLES
 from their_examples import WITHOUT_EXAMPLES
 from their_suites import FACES, LEFT_OUT, LIMITED_TO, NAMED, SHIP_NO_TESTS
@@ -85,6 +86,12 @@ def page():
     ]
     lines += [*table(["module", "ours", "names that have no example"], rows), "", "## Behaviour", ""]
     lines += [*table(["their call", "ours", "what differs"], behaviour()), ""]
+    lines += [
+        "Awkward input gives in `fastcal.compat` what it gives in the library itself (`tests/test_awkward_faces.py`),",
+        f"but that scores which are not finite ({', '.join(NOT_FINITE)}) are never ranked in",
+        "`fastcal.compat.torchmetrics`, and raise, and that bool labels are labels there.",
+        "",
+    ]
     lines += [
         "## Digits",
         "",

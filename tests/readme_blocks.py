@@ -5,7 +5,8 @@
 A block in ``sh`` runs in bash, and its folder stays that of the next; one in ``python`` is a program of its own; of
 ``yaml`` each ``run:`` runs, whose summary is what it prints; of a ``Dockerfile`` ENV and RUN. The block in ``text``
 after one is what that prints, where ``...`` stands for anything. Blocks in no language are pictures. The comment
-``<!-- ci: runs elsewhere: WHERE -->`` before a block leaves it out.
+``<!-- ci: runs elsewhere: WHERE -->`` before a block leaves it out; what stands between ``<!-- bench: NAME -->`` and
+its end is generated, and held to the recorded run elsewhere.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FENCED = re.compile(r"^(?:<!-- ci: runs elsewhere: ([^\n]+) -->\n)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+GENERATED = re.compile(r"^<!-- bench: (\w+) -->$.*?^<!-- bench: end of \1 -->$", re.MULTILINE | re.DOTALL)
 RUN = {"sh", "python", "yaml", "Dockerfile"}
 
 
@@ -38,6 +40,7 @@ class Block:
 
 def blocks(text: str) -> Iterator[Block]:
     """What the README has to be run, in order."""
+    text = GENERATED.sub(lambda section: "\n" * section[0].count("\n"), text)
     last: Block | None = None
     for found in FENCED.finditer(text):
         elsewhere, language, source = found.groups(default="")

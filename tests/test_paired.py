@@ -376,3 +376,10 @@ def test_nothing_is_warned_of():
         warnings.simplefilter("error")
         fc.compare([0, 1], [0.0, 1.0], [1.0, 0.0])
         fc.compare([1], [1.0], [0.0], sample_weight=[1e100])
+
+
+def test_mcnemar_is_not_for_weights_that_happen_to_sum_up_to_the_rows():
+    y, a, b = [0, 1, 1, 0], [0.2, 0.9, 0.4, 0.6], [0.6, 0.9, 0.8, 0.3]
+    assert fc.compare(y, a, b, sample_weight=[1, 1, 1, 1]).mcnemar_p == 1
+    for weights in ([2, 0, 1, 1], [0.5, 1.5, 1, 1]):
+        assert np.isnan(fc.compare(y, a, b, sample_weight=weights).mcnemar_p)

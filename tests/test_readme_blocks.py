@@ -107,6 +107,11 @@ def test_blocks_that_need_what_is_not_there_are_left_out(reader, capsys):
     assert "left out" in capsys.readouterr().out
 
 
+def test_generated_sections_are_left_out_and_lines_counted_on():
+    page = "<!-- bench: some -->\n```sh\nfalse\n```\n<!-- bench: end of some -->\n```sh\ntrue\n```\n"
+    assert [(block.source, block.line) for block in blocks(page)] == [("true\n", 6)]
+
+
 def test_nothing_is_passed_over():
     with pytest.raises(ValueError, match="line 1 of the README is printed by nothing"):
         list(blocks("```text\nsaid\n```\n"))

@@ -188,6 +188,7 @@ class PairedAccumulator:
             n=self._n,
             n_classes=self._columns or 2,
             weight=ratio(weight, unit),
+            weight2=float(bins[0].weight2.sum()),
             level=float(level),
             only_a_correct=counts[ONLY_A],
             only_b_correct=counts[ONLY_B],

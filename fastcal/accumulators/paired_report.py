@@ -74,6 +74,7 @@ class Comparison:
     n: int
     n_classes: int
     weight: float
+    weight2: float  # the sum of their squares
     level: float
     only_a_correct: int
     only_b_correct: int
@@ -86,7 +87,7 @@ class Comparison:
     @property
     def mcnemar_p(self) -> float:
         """The p-value of McNemar's exact test that both are right equally often; NaN with weights."""
-        if self.weight != self.n:
+        if not self.weight == self.weight2 == self.n:
             return math.nan
         from scipy.special import bdtr
 

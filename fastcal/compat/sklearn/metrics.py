@@ -185,7 +185,10 @@ def _defined(figure: float) -> float:
 
 
 def _weights(values: Any) -> Array | None:
-    return None if values is None else plain(values)
+    weights = None if values is None else plain(values)
+    if weights is not None and weights.dtype.kind not in "biuf":
+        hand_on()
+    return weights
 
 
 def _curve_weights(values: Any, drop_intermediate: bool) -> Array | None:

@@ -80,7 +80,7 @@ def losses(probs: Array, places: Array, weights: Array | None, normalize: bool) 
     row_bytes = probs.itemsize * (probs.shape[1] if probs.ndim > 1 else 1) + 32
     engine.run(len(probs), row_bytes, _per_chunk(probs), lambda: add)
     weight = len(probs) if weights is None else float(weights.sum())
-    if not weight > 0:
+    if not 0 < weight < math.inf:
         hand_on()
     total = math.fsum(found.values())
     return total / weight if normalize else total
