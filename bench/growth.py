@@ -25,13 +25,14 @@ from .record import Growth
 
 ROWS = tuple(10**power for power in range(2, 9))
 CLASSES = (2, 8, 32, 128, 512, 2000, 8000, 32_000, 128_000)
+QUICK_ROWS, QUICK_CLASSES = (100, 10_000), (2, 128, 2000)
 ROWS_OF_CLASSES = 1000
 MOST_BYTES, QUICK_BYTES = 2 << 30, 1 << 23  # of scores
 ENOUGH_MEMORY = 16 << 20  # bytes: less counts as this; buffers of threads and chunks are full at some 100 000 rows only
 FIXED_COST = 10  # times the smallest size's seconds: from there on a call's fixed cost does not matter
 FEWEST_FITTED = 3
 MOST_SECONDS = 4.0  # that a call may be expected to take; a tenth of it in a quick run
-OF_CACHES = 0.4  # of an exponent: a quick run's smaller sizes lie in caches, its larger ones do not
+OF_CACHES = 0.6  # of an exponent: smaller sizes of a quick run lie in caches, larger ones do not; it finds squares
 
 
 @dataclass
@@ -72,7 +73,7 @@ def _against_rows(quick: bool) -> Iterator[Growth]:
         for work in WORKS:
             if work.kind == kind:
                 found = Points()
-                for n in (*(n for n in ROWS if n < most), most):
+                for n in (*(n for n in (QUICK_ROWS if quick else ROWS) if n < most), most):
                     found.add(n, inputs.first(n), work, quick)
                 yield fitted(work, "N", found, quick)
         del inputs
@@ -82,7 +83,7 @@ def _against_classes(quick: bool) -> Iterator[Growth]:
     for kind in dict.fromkeys(work.kind for work in WORKS if work.classes):
         points = {work.name: Points() for work in WORKS}
         works = [work for work in WORKS if work.kind == kind and work.classes]
-        for k in (k for k in CLASSES if k <= (2000 if quick else CLASSES[-1])):
+        for k in QUICK_CLASSES if quick else CLASSES:
             inputs = kind.make(ROWS_OF_CLASSES, k)
             for work in works:
                 points[work.name].add(k, inputs, work, quick)

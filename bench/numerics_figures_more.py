@@ -134,7 +134,7 @@ def true_compared(case: Case) -> Values:
         "squared_ce_debiased": difference(lambda one: true.error(bins(one), "l2", debiased=True)),
         "ece": difference(lambda one: true.error(bins(one))),
         "rmsce": difference(lambda one: true.root(true.error(bins(one), "l2"))),
-        "mcnemar_p": true.NAN if set(true.weights_of(case)) - {0, 1} else min(Fraction(1), Fraction(2 * total, 2**n)),
+        "mcnemar_p": true.NAN if set(true.weights_of(case)) != {1} else min(Fraction(1), Fraction(2 * total, 2**n)),
     }
 
 
@@ -204,7 +204,7 @@ def true_of_features(case: Case) -> Values:
 
 
 MORE = [
-    Figure("Evaluation, its other figures", whole_report, true_report, unweighted(given), 32, of_one=True),
+    Figure("Evaluation, its other figures", whole_report, true_report, unweighted(given), 128, of_one=True),
     Figure("compare, differences", compared, true_compared, finite, 16, of_one=True, of_rows=True),
     *(
         Figure(
