@@ -25,7 +25,6 @@ AXES = (None, 0, 1, 2, -1, -2, (0, 1), (0, 2), (2, 0), (-1,))
 @pytest.fixture(autouse=True)
 def of_any_size(monkeypatch):
     """Arrays that scipy is the quicker for are ours here all the same."""
-    monkeypatch.setattr(special, "FEW_ALONG", 0)
     monkeypatch.setattr(optimize, "FEW", 0)
 
 
@@ -197,13 +196,33 @@ def test_weights_and_numbers_that_scipy_pools_otherwise():
     assert np.isnan(optimize.isotonic_regression([NAN, 1.0]).x).any()  # as scipy has it
 
 
-def test_few_numbers_are_scipys(monkeypatch):
+def test_numbers_are_scipys_unless_they_are_few_or_many(monkeypatch):
     monkeypatch.undo()
-    handed_on(special.log_softmax, A)
-    found = optimize.isotonic_regression(A[:, 0])
-    assert np.array_equal(found.x, optimize.isotonic_regression.original(A[:, 0]).x)
-    with pytest.raises(NotPlain):
-        optimize.isotonic_regression.__wrapped__(A[:, 0])
+    several = numbers(optimize.SMALL + 1)
+    found = optimize.isotonic_regression(several)
+    assert np.array_equal(found.x, optimize.isotonic_regression.original(several).x)
+    for handed in (several, [1.0, 2.0], np.float32([1, 2]), np.array([1.0, NAN]), np.array([1e101]), np.empty(0)):
+        with pytest.raises(NotPlain):
+            optimize.isotonic_regression.__wrapped__(handed)
+    for options in ({"weights": [1.0, 2.0]}, {"increasing": False}):
+        with pytest.raises(NotPlain):
+            optimize.isotonic_regression.__wrapped__(np.array([2.0, 1.0]), **options)
+
+
+@pytest.mark.parametrize("n", [1, 2, 100, 256])
+def test_a_few_numbers_in_the_callers_thread(monkeypatch, n):
+    monkeypatch.undo()
+    y = numbers(2 * n)[::2] + np.arange(n) / 20
+    y.flags.writeable = False
+    before = y.copy()
+    found, expected = (
+        one(y) for one in (optimize.isotonic_regression.__wrapped__, optimize.isotonic_regression.original)
+    )
+    np.testing.assert_allclose(found.x, expected.x, rtol=1e-12, atol=1e-15)
+    np.testing.assert_array_equal(found.weights, expected.weights)
+    np.testing.assert_array_equal(found.blocks, expected.blocks)
+    assert [found[name].dtype for name in found] == [expected[name].dtype for name in found]
+    assert np.array_equal(y, before)
 
 
 @pytest.mark.parametrize("axis", [None, 0, 1])

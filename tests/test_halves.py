@@ -78,10 +78,12 @@ def test_float32_to_bfloat16():
 def test_plain_twins_of_intrinsics():
     """What runs with NUMBA_DISABLE_JIT=1 computes the same."""
     assert intrinsics.plain_muladd(2.0, 3.0, 4.0) == 10.0
+    x = np.float32(1 + 2**-23)
+    assert intrinsics.plain_muladd(x, x, -x * x) != 0  # rounded once
     assert intrinsics.plain_float_of_half(np.uint16(0x3C00)) == 1.0
     assert intrinsics.plain_half_of_float(np.float32(-2.0)) == 0xC000
     target = np.zeros(32, np.float32)
-    intrinsics.plain_stream(np.arange(32, dtype=np.float32), 4, np.float32(2), target, 16)
+    intrinsics.plain_stream(np.arange(32, dtype=np.float32), 4, np.float32(1), np.float32(1), target, 16)
     assert target[16:].tolist() == [2.0 * i for i in range(4, 20)]
     assert not target[:16].any()
     assert intrinsics.plain_prefetch(target, 10**9) is None

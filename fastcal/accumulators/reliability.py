@@ -216,32 +216,22 @@ class ReliabilityPart(Part):
             state |= {"uniform": np.zeros((4, n_bins), np.int64), "copies": np.zeros(4 * n_bins, np.int64)}
             state |= {"places": np.zeros(size, np.int32), "words": np.zeros(size, np.int64)}
             state["rests"] = np.zeros(size, np.float32)
-        given = rows.scores.chunk(start, stop), rows.predictions.labels.chunk(start, stop), rows.tolerances[0]
+        given = rows.scores.chunk(start, stop), rows.predictions.labels.chunk(start, stop)
+        tolerance, done = rows.tolerances[0], 0
+        if kernels.byte_sums.ADDS_BYTES and n_bins <= kernels.uniform.MOST_BINS:
+            done = int(kernels.uniform.add(*given, tolerance, n_bins, state["uniform"]))
+        if start + done == stop:
+            return done
+        rest = given[0][done:], given[1][done:], tolerance
         scratch = state["places"], state["words"], state["rests"], state["copies"]
-        return int(kernels.binning.add_uniform(*given, np.float64(n_bins), *scratch, state["uniform"]))
+        return done + int(kernels.binning.add_uniform(*rest, np.float64(n_bins), *scratch, state["uniform"]))
 
     def at_once(self, p: Array, labels: Array, scores: Column) -> Bins | None:
         """What a few probabilities as kernels take them, all in order, come to; None: it takes more than that."""
-        if not 0 < p.size <= FEW * 16 or len(p) > FEW or self.threshold or self.binning.ignored:
+        made = self.sums_at_once(p, labels, scores.values, scores.dtype)
+        if made is None:
             return None
-        if p.ndim > 1:
-            confidence: Array = np.empty(len(p), p.dtype)
-            hits: Array = np.empty(len(p), np.int64)
-            if kernels.probabilities.few_light(p, labels, *tolerances(scores), confidence, hits):
-                return None
-            confidence.flags.writeable = hits.flags.writeable = False
-            p, labels = confidence, hits
-        top = scores.values.ndim > 1
-        key = scores.values.dtype, scores.dtype, top
-        if key not in self._few:
-            lookup = self.binning.lookup(binned_as(scores), top=top).arguments
-            self._few[key] = tolerances(scores)[0], *lookup, True if self.squares else None
-        cells = np.zeros(self._shape, np.int64)
-        count, sums = np.empty(self._shape[1], np.int64), np.empty((5, self._shape[1]))
-        add: Any = kernels.binning.add_few  # unpacked arguments cannot be counted
-        if add(p, labels, *self._few[key], cells, count, sums):
-            return None
-        weight, hits, confidence, residual, square = sums
+        count, (weight, hits, confidence, residual, square) = made
         found = Binned(count, weight, hits, confidence, residual, weight)
         if self.squares:
             found.residual2, found.square2, found.square = residual, square, square
@@ -250,6 +240,34 @@ class ReliabilityPart(Part):
             found.total = np.asarray(float(len(p)))  # known without adding up
             return Bins(found, self.binning.edges)
         return self._kept(found)
+
+    def sums_at_once(self, p: Array, labels: Array, values: Array, real: np.dtype[Any]) -> tuple[Array, Array] | None:
+        """The same as counts (B,), and sums of weights, outcomes, confidences, residuals and squared residuals (5, B).
+
+        ``values`` and ``real``: those of the column that ``p`` is of.
+        """
+        if not 0 < p.size <= FEW * 16 or len(p) > FEW or self.threshold or self.binning.ignored:
+            return None
+        key = values.dtype, real, values.ndim > 1
+        if key not in self._few:
+            column = Column("y_prob", values, real)
+            lookup = self.binning.lookup(binned_as(column), top=values.ndim > 1).arguments
+            self._few[key] = tolerances(column), lookup, True if self.squares else None
+        allowed, lookup, squares = self._few[key]
+        if p.ndim > 1:
+            confidence: Array = np.empty(len(p), p.dtype)
+            hits: Array = np.empty(len(p), np.int64)
+            find: Any = kernels.probabilities.few_light  # unpacked arguments cannot be counted
+            if find(p, labels, *allowed, confidence, hits):
+                return None
+            confidence.flags.writeable = hits.flags.writeable = False
+            p, labels = confidence, hits
+        cells = np.zeros(self._shape, np.int64)
+        count, sums = np.empty(self._shape[1], np.int64), np.empty((5, self._shape[1]))
+        add: Any = kernels.binning.add_few
+        if add(p, labels, allowed[0], *lookup, squares, cells, count, sums):
+            return None
+        return count, sums
 
     def collect(self, state: State) -> State:
         """Sum the copies; carry the sums."""

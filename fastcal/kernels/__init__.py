@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         beside,
         binned_columns,
         binning,
+        byte_sums,
         caching,
         canonical,
         cholesky,
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
         temperature,
         two_classes,
         uncertainty,
+        uniform,
         venn_abers,
     )
 
@@ -77,6 +79,7 @@ __all__ = [
     "beside",
     "binned_columns",
     "binning",
+    "byte_sums",
     "caching",
     "canonical",
     "cholesky",
@@ -128,6 +131,7 @@ __all__ = [
     "temperature",
     "two_classes",
     "uncertainty",
+    "uniform",
     "venn_abers",
 ]
 

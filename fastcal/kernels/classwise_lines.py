@@ -42,7 +42,7 @@ def _powers(lines, n_classes, inverse_t, rest_t, lowest, p, block):
             d = z - m
             d = real(0) if z == m else d
             d = lowest if d < lowest else d
-            lines[np.uintp(k * BLOCK + i)] = exp_lifted(d, inverse_t, d * rest_t) * lower * p[i]
+            lines[np.uintp(k * BLOCK + i)] = exp_lifted(d, inverse_t, rest_t) * lower * p[i]
 
 
 @inner

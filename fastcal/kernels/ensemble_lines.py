@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from .elementary import exp_lifted, log_normal
+from .elementary import exp_lifted, log_of_share
 from .gather import turn_tiles
 from .halves import widen
 from .intrinsics import LINE, muladd, prefetch
-from .jit import by_dtype, inner
+from .jit import inner
 from .rows import BLOCK
-
-F32 = np.float32
-I32 = np.int32
 
 # Places in the block of partial results of a line (32 or 64 numbers each); OFFSET are the classes within a wide line;
 # ZEROS stay 0; BEYOND and OFF are by how much a probability has been outside [0, 1], and a sum off 1, at most.
@@ -28,36 +25,6 @@ LANES_SIZE = OFF + BLOCK
 INFORMATION, INFORMATION_LOST = SLOPE, SLOPE_LOST
 
 LEAST = 1.17549435e-38  # added to p it keeps log 0 out; where it matters p log p is 0 to many digits
-
-
-@inner
-def _log32(p):
-    """log p of a positive normal number, within 4e-8 of itself before rounding: a fourth less time than 1 ulp of it.
-
-    It is only taken of p in p log p, whose rounding is as large. log 1 is exactly 0.
-    """
-    bits = I32(F32(p).view(I32) - 0x3F3504F3)
-    e = F32(I32(bits >> 23))
-    f = I32((bits & 0x7FFFFF) + 0x3F3504F3).view(F32) - F32(1.0)
-    r = F32(0.08533313083)
-    r = r * f + F32(-0.142692582062)
-    r = r * f + F32(0.149774012801)
-    r = r * f + F32(-0.165779928968)
-    r = r * f + F32(0.199559333584)
-    r = r * f + F32(-0.250013521855)
-    r = r * f + F32(0.333341932861)
-    r = r * f + F32(-0.499999963822)
-    r = r * f + F32(0.999999974132)
-    return e * F32(0.69314718056) + r * f
-
-
-@inner
-def _log64(p):
-    return log_normal(p, 0.0)
-
-
-log_of_share = by_dtype(float32=_log32, float64=_log64)
-log_of_share.__doc__ = "log p of a positive normal number, as good as p log p needs it."
 
 
 @inner

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .elementary import larger, log1p, log_normal, smaller
+from .elementary import larger, log1p, log_of_share, smaller
 from .gather import highest, total, turn
 from .halves import floats_of
-from .intrinsics import LINE, prefetch
+from .intrinsics import LINE, muladd, prefetch
 from .jit import inner, kernel
 from .rows import (
     BLOCK,
@@ -36,7 +36,7 @@ def terms(probs, start, n, upcoming, into, place):
     # No conditional expressions: LLVM would follow "p is 0" through the logarithm as a branch of its own, and the loop
     # would stay scalar. 2 p = p + |p| it is, then, or 0.
     real = into.dtype.type
-    one = real(1)
+    half = real(0.5)
     least = real(LEAST)
     per_line = LINE // upcoming.itemsize
     for offset in range(0, n, STRETCH):
@@ -45,7 +45,7 @@ def terms(probs, start, n, upcoming, into, place):
         for k in range(offset, min(offset + STRETCH, n)):
             p = probs[np.uintp(start + k)]
             twice = p + abs(p)
-            into[np.uintp(place + k)] = -twice * log_normal(twice + least, one)
+            into[np.uintp(place + k)] = -twice * log_of_share(muladd(twice, half, least))
 
 
 @inner

@@ -13,7 +13,7 @@ import numpy as np
 from .elementary import LOWERED, larger
 from .gather import highest
 from .jit import inner, kernel
-from .normalise import add_powers, certain, maximum, power, row_powers, total_rounded_once, with_pair
+from .normalise import add_powers, certain, inverse_total, maximum, power, row_powers, start_of, times, with_pair
 from .pairs import product_of
 from .rows import (
     BLOCK_SIZE,
@@ -146,16 +146,17 @@ def softmax_of_wide(z, inverse_t, rest_t, lowest, out):
     if not (real(-np.inf) < m < real(np.inf)):
         certain(z, out, 0)
         return
+    base, floor, bias = start_of(m, inverse_t, lowest)
     for start in range(0, n, STRETCH):
         size = min(np.int64(STRETCH), padded(n - start, 2 * LANES))
         take(z, start, size, real(-np.inf), row)
-        row_powers(row, row, m, size, inverse_t, rest_t, lowest, powers, first)
+        row_powers(row, row, base, floor, bias, size, inverse_t, rest_t, powers, first)
         add_powers(powers, size, lanes)
         for k in range(min(size, n - start)):
             out[np.uintp(start + k)] = powers[np.uintp(k)]
-    scale = real(1) / total_rounded_once(lanes, np.int64(SUM_A), np.int64(LOST_A))
+    factor, rest = inverse_total(lanes, np.int64(SUM_A), np.int64(LOST_A))
     for k in range(n):
-        out[np.uintp(k)] *= scale
+        out[np.uintp(k)] = times(out[np.uintp(k)], factor, rest)
 
 
 @kernel

@@ -52,7 +52,7 @@ def gather_narrow(z, squares, inverse_t, rest_t, lowest, block):
         block[place] = zero
     top(lines, start, stop, start, 1, 1, block)
     lines[np.uintp(block[ARGMAX])] = -np.inf
-    sums.add(lines, lines, start, stop, inverse_t, rest_t, lowest, squares, None, start, 1, block)
+    sums.add(lines, lines, start, stop, inverse_t, rest_t, lowest, squares, None, None, start, 1, block)
 
 
 @inner
@@ -82,11 +82,11 @@ def gather_wide(z, squares, inverse_t, rest_t, lowest, block):
         while place < end:
             size = min(np.int64(STRETCH), end - place)
             take(z, place, size, real(-np.inf), row)
-            sums.add(row, row, start, size, inverse_t, rest_t, lowest, squares, None, start, LANES, lanes)
+            sums.add(row, row, start, size, inverse_t, rest_t, lowest, squares, None, None, start, LANES, lanes)
             place += size
     take(z, pair, pair_size, real(-np.inf), row)
     row[np.uintp(index - pair)] = -np.inf
-    sums.add(row, row, start, pair_size, inverse_t, rest_t, lowest, squares, None, start, LANES, lanes)
+    sums.add(row, row, start, pair_size, inverse_t, rest_t, lowest, squares, None, None, start, LANES, lanes)
     for place in range(SUM_A, LOST_C + BLOCK, BLOCK):
         block[place] = real(0)
     fold_sums(lanes, True, squares, block, 0)
@@ -138,7 +138,7 @@ def _summary_of_two(z, inverse_t, rest_t, lowest):
     m = b if a < b else a
     d = a - b if a < b else b - a
     d = lowest if d < lowest else d
-    e = exp_lifted(d, inverse_t, d * rest_t) * real(LOWERED)
+    e = exp_lifted(d, inverse_t, rest_t) * real(LOWERED)
     p = real(1) / (real(1) + e)
     log_total = log1p(e)
     if not p > real(0):

@@ -1,6 +1,6 @@
 """What NumPy and Numba cannot say: fused multiply-add, half floats in registers, stores that pass the caches by.
 
-Each has a plain twin for NUMBA_DISABLE_JIT=1 that computes the same, but for one rounding in ``muladd``.
+Each has a plain twin for NUMBA_DISABLE_JIT=1 that computes the same.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ def _lowered(plain: Callable[..., Any]) -> Callable[[Any], Any]:
 
 def plain_muladd(a: Any, b: Any, c: Any) -> Any:
     """a b + c of three numbers of one type, rounded once where the processor can: which product is fused is said."""
-    return a * b + c
+    kind = np.result_type(a, b, c)
+    wider = np.float64 if kind == np.float32 else np.longdouble
+    return (np.multiply(a, b, dtype=wider) + c).astype(kind)
 
 
 @_lowered(plain_muladd)
@@ -75,34 +77,38 @@ def half_of_float(typingctx, x):
     return types.uint16(types.float32), lower
 
 
-def plain_stream(source: Any, start: Any, factor: Any, target: Any, place: Any) -> None:
-    """Store ``LINE`` bytes of ``source * factor``, from element ``start``, in ``target`` at ``place``, past the caches.
+def plain_stream(source: Any, start: Any, factor: Any, rest: Any, target: Any, place: Any) -> None:
+    """Store ``LINE`` bytes of ``source * (factor + rest)`` from element ``start`` in ``target`` at ``place``, uncached.
 
     Both are contiguous arrays of floats of one type; the place in ``target`` is aligned to ``LINE`` bytes. An ordinary
     store first reads the line that it overwrites: a result larger than the caches takes a third less traffic this way.
     """
     n = LINE // target.itemsize
-    target[place : place + n] = source[start : start + n] * factor
+    target[place : place + n] = plain_muladd(source[start : start + n], factor, source[start : start + n] * rest)
 
 
 @_lowered(plain_stream)
-def stream(typingctx, source, start, factor, target, place):
+def stream(typingctx, source, start, factor, rest, target, place):
     def lower(context, builder, signature, args):
         n = LINE * 8 // source.dtype.bitwidth
         line = ir.VectorType(args[2].type, n)
         from_ = context.make_array(signature.args[0])(context, builder, args[0])
-        into = context.make_array(signature.args[3])(context, builder, args[3])
+        into = context.make_array(signature.args[4])(context, builder, args[4])
         read = builder.bitcast(builder.gep(from_.data, [args[1]]), line.as_pointer())
-        written = builder.bitcast(builder.gep(into.data, [args[4]]), line.as_pointer())
-        factors = ir.Constant(line, ir.Undefined)
+        written = builder.bitcast(builder.gep(into.data, [args[5]]), line.as_pointer())
+        numbers = builder.load(read, align=source.dtype.bitwidth // 8)
+        factors = [ir.Constant(line, ir.Undefined)] * 2
         for i in range(n):
-            factors = builder.insert_element(factors, args[2], ir.Constant(ir.IntType(32), i))
-        scaled = builder.fmul(builder.load(read, align=source.dtype.bitwidth // 8), factors)
+            lane = ir.Constant(ir.IntType(32), i)
+            factors = [builder.insert_element(f, args[2 + k], lane) for k, f in enumerate(factors)]
+        name = f"llvm.fmuladd.v{n}f{source.dtype.bitwidth}"
+        fused = cgutils.get_or_insert_function(builder.module, ir.FunctionType(line, [line] * 3), name)
+        scaled = builder.call(fused, [numbers, factors[0], builder.fmul(numbers, factors[1])])
         store = builder.store(scaled, written, align=LINE)
         store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
         return context.get_dummy_value()
 
-    return types.void(source, types.intp, source.dtype, target, types.intp), lower
+    return types.void(source, types.intp, source.dtype, source.dtype, target, types.intp), lower
 
 
 def plain_turn_tile(source: Any, start: Any, stride: Any, target: Any, place: Any, step: Any) -> None:

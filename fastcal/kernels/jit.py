@@ -23,6 +23,7 @@ from numba.core import types
 from numba.extending import overload
 
 from . import caching
+from .vectors import KernelCompiler
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -32,6 +33,7 @@ OPTIONS: dict[str, Any] = {
     "error_model": "numpy",
     "_nrt": False,  # kernels own no memory; without its reference counts they compile a tenth faster
     "fastmath": {"contract"},
+    "pipeline_class": KernelCompiler,
 }
 INNER_OPTIONS = {**OPTIONS, "no_cpython_wrapper": True}
 SIGNALS = signal.valid_signals()

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .elementary import LOWERED, exp_lifted, log1p
+from .elementary import LOWERED, exp_lifted, larger, log1p
 from .intrinsics import LINE, prefetch
 from .jit import inner, kernel
 from .rows import (
@@ -39,11 +39,12 @@ from .rows import SUM_C as SQUARES
 
 
 @inner
-def add(values, upcoming, start, stop, inverse_t, rest_t, lowest, squares, exps, place, width, block):
+def add(values, upcoming, start, stop, inverse_t, rest_t, lowest, squares, second, exps, place, width, block):
     """Add e, e d and, if wanted, e^2 of the pairs of lines from ``start`` to ``stop``; the maximum is hidden.
 
     All are lifted (see ``exp_lifted``), e^2 as e is. ``squares`` is None where e^2 is not wanted: a type, for which
-    Numba compiles a loop without them; ``exps`` is None, or where e goes, that of ``start`` to ``place``.
+    Numba compiles a loop without them; so is ``second``, where SECOND is not, the largest of what is not hidden.
+    ``exps`` is None, or where e goes, that of ``start`` to ``place``.
     """
     lower = block.dtype.type(LOWERED)
     per_line = LINE // upcoming.itemsize
@@ -52,12 +53,17 @@ def add(values, upcoming, start, stop, inverse_t, rest_t, lowest, squares, exps,
             prefetch(upcoming, i)
         for i in range(width):
             m = block[MAXIMUM + i]
-            d = values[np.uintp(offset + i)] - m
+            z = values[np.uintp(offset + i)]
+            d = z - m
             d = lowest if d < lowest else d
-            e = exp_lifted(d, inverse_t, d * rest_t)
-            d2 = values[np.uintp(offset + width + i)] - m
+            e = exp_lifted(d, inverse_t, rest_t)
+            z2 = values[np.uintp(offset + width + i)]
+            d2 = z2 - m
             d2 = lowest if d2 < lowest else d2
-            e2 = exp_lifted(d2, inverse_t, d2 * rest_t)
+            e2 = exp_lifted(d2, inverse_t, rest_t)
+            if second is not None:
+                # one by one: of a number that either stays or is replaced LLVM makes a store under a mask, and waits
+                block[SECOND + i] = larger(larger(block[SECOND + i], z), z2)
             if exps is not None:
                 exps[np.uintp(place + offset - start + i)] = e
                 exps[np.uintp(place + offset - start + width + i)] = e2
@@ -96,7 +102,7 @@ def probabilities(scores, work, inverse_t, rest_t, lowest, out):
         for j in range(first * n_classes, (first + here) * n_classes):
             d = out[np.uintp(j)]
             d = lowest if d < lowest else d
-            out[np.uintp(j)] = exp_lifted(d, inverse_t, d * rest_t) * lower
+            out[np.uintp(j)] = exp_lifted(d, inverse_t, rest_t) * lower
         for i in range(here):
             confidence = block[CONFIDENCE * BLOCK + i]
             start = (first + i) * n_classes
@@ -122,7 +128,7 @@ def certainty(inverse_t, rest_t, lowest, binary, width, block):
         block[CONFIDENCE * BLOCK + i] = confidence
         d = block[SECOND + i] - m
         d = lowest if d < lowest else d
-        e = exp_lifted(d, inverse_t, d * rest_t) * lower
+        e = exp_lifted(d, inverse_t, rest_t) * lower
         block[MARGIN * BLOCK + i] = (one - e) * inverse
         block[ENTROPY * BLOCK + i] = log_total - slope * inverse
         block[LOGSUMEXP * BLOCK + i] = m * inverse_t + log_total
@@ -147,7 +153,7 @@ def add_label(inverse_t, rest_t, lowest, scale, width, block):
         d = lowest if d < lowest else d
         total = one + rest
         inverse = one / total
-        e_y = exp_lifted(d, inverse_t, d * rest_t) * lower
+        e_y = exp_lifted(d, inverse_t, rest_t) * lower
         off = total - e_y
         wrong = (one + (squares - e_y * e_y)) + off * off
         right = rest * rest + squares

@@ -24,7 +24,7 @@ def most_bins(weight, hits, slack, most):
             stop = m
             if k < n_bins:
                 place = total * (np.float64(k) / np.float64(n_bins))
-                low, high = min(start, m - 1), m - 1  # the last group that begins at or before the place
+                low, high = max(start - 1, 0), m - 1  # the last group that begins at or before the place
                 while low < high:
                     middle = (low + high + 1) // 2
                     if weight[middle] <= place:

@@ -43,7 +43,7 @@ def summary(logits, inverse_t, rest_t, lowest, prediction, confidence, margin, e
         m = b if a < b else a
         d = a - b if a < b else b - a
         d = lowest if d < lowest else d
-        e = exp_lifted(d, inverse_t, d * rest_t) * real(LOWERED)
+        e = exp_lifted(d, inverse_t, rest_t) * real(LOWERED)
         p = real(1) / (real(1) + e)
         log_total = log1p(e)
         row = np.uintp(i)

@@ -229,26 +229,46 @@ class Question:
         return np.concatenate([chunks[start] for start in sorted(chunks)])
 
 
+def residuals_at_once(y_true: Any, y_prob: Any, options: BinOptions) -> Array | None:
+    """Sums of y - p over the bins of a few plain rows, all of which are in one: what an "l1" error is made of."""
+    plain = _plain(y_true, y_prob, options, squares=False)
+    if plain is None or plain[0].binning.left_out:
+        return None
+    part, p, labels = plain
+    made = part.sums_at_once(p, labels, p, p.dtype)
+    return None if made is None else made[1][3]
+
+
 def bins_at_once(y_true: Any, y_prob: Any, options: BinOptions, *, squares: bool) -> Bins | None:
     """The bins of a few plain rows without other options, in 10 us where a question takes 25; None for others."""
+    plain = _plain(y_true, y_prob, options, squares=squares)
+    if plain is None:
+        return None
+    part, p, labels = plain
+    return part.at_once(p, labels, Column("y_prob", p, p.dtype))
+
+
+def _plain(
+    y_true: Any, y_prob: Any, options: BinOptions, *, squares: bool
+) -> tuple[ReliabilityPart, Array, Array] | None:
+    """A few plain rows as kernels take them, and what adds them up; None for others."""
     if not (type(y_prob) is type(y_true) is np.ndarray and options.keys() <= PLAIN):
         return None
     shaped = y_true.ndim == 1 and 0 < y_prob.ndim <= 2 and len(y_prob) == len(y_true) <= FEW
     if not (shaped and y_prob.dtype in FLOATS and y_true.dtype == np.int64):
         return None
-    for given in (y_prob, y_true):
-        flags = given.flags
+    p, labels = y_prob.view(), y_true.view()
+    for flags in (p.flags, labels.flags):
         if not (flags.c_contiguous and flags.aligned):
             return None
-    p, labels = y_prob.view(), y_true.view()
-    p.flags.writeable = labels.flags.writeable = False
-    n_bins, closed, convention = (options.get(name) for name in ("n_bins", "closed", "convention"))
-    if not (n_bins is None or type(n_bins) is int) or convention == "calibre":
-        return None  # calibre's number of bins depends on that of rows
-    if not all(one is None or type(one) is str for one in (closed, convention)):
+        flags.writeable = False
+    n_bins, closed, convention = options.get("n_bins"), options.get("closed"), options.get("convention")
+    known = n_bins is None or type(n_bins) is int
+    if options and not (known and all(one is None or type(one) is str for one in (closed, convention))):
         return None
-    part = _part(n_bins, closed, convention, squares)
-    return part.at_once(p, labels, Column("y_prob", p, p.dtype))
+    if convention == "calibre":
+        return None  # its number of bins depends on that of rows
+    return _part(n_bins, closed, convention, squares), p, labels
 
 
 @functools.lru_cache(64)

@@ -16,7 +16,7 @@ from ..accumulators import binned
 from ..accumulators.binned import BrierDecomposition
 from ..accumulators.classwise import mean_of_classes
 from ..accumulators.curve import ReliabilityCurve
-from .binning import Question, bins_at_once
+from .binning import Question, bins_at_once, residuals_at_once
 from .canonical import canonical_error
 from .one_shot import BinOptions, ErrorOptions, Options
 from .scoring import brier_score
@@ -62,6 +62,10 @@ def calibration_error(
     >>> fc.calibration_error([0, 1, 1, 1], [0.25, 0.25, 0.75, 0.75], n_bins=2)
     0.25
     """
+    if norm == "l1" and debiased is squared is False:
+        residuals = residuals_at_once(y_true, y_prob, options)
+        if residuals is not None:
+            return float(np.add.reduce(np.abs(residuals))) / len(y_true)
     if norm not in NORMS:
         raise ValueError(f"norm is {norm!r}; expected one of {', '.join(NORMS)}")
     if squared and norm != "l2":

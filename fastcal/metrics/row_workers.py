@@ -90,20 +90,17 @@ class Softmax(Filling):
 
     def allocate(self) -> None:
         """Scratch of this worker's own."""
-        self.powers = self.terms()
-        self.widened = self.floats()
+        scratch = *self.lines, self.terms(), self.block
+        self.scratch = (*self.floats(), *scratch) if self.is_wide else scratch
 
     def fill(self, rows: Array, flat: Array, streaming: bool) -> None:
         """Results of rows (n, K) into ``flat`` (n * K,)."""
-        normalise = kernels.normalise
-        offset = flat.ctypes.data % kernels.intrinsics.LINE // flat.itemsize if streaming else 0
-        end = offset, streaming, flat
-        if self.scores.n_classes == 2:
+        if rows.shape[1] == 2:
             kernels.two_classes.softmax(rows.reshape(-1), *self.arguments, flat.dtype.type(0), flat)
-        elif self.is_wide:
-            normalise.wide(rows, *self.arguments, *self.widened, *self.lines, self.powers, self.block, *end)
-        else:
-            normalise.narrow(rows, *self.arguments, *self.lines, self.powers, self.block, *end)
+            return
+        offset = flat.ctypes.data % kernels.intrinsics.LINE // flat.itemsize if streaming else 0
+        kernel = kernels.normalise.wide if self.is_wide else kernels.normalise.narrow
+        kernel(rows, *self.arguments, *self.scratch, offset, streaming, flat)
 
 
 class Sums(Worker):

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,7 @@ __all__ = ["log_softmax", "logsumexp", "softmax"]
 
 # Native dtypes that come out of scipy as they do of ours: small integers it takes to half floats.
 LIKE_OURS = frozenset(np.dtype(name) for name in ("float64", "float32", "int64", "int32"))
-# Up to here scipy's few passes take less time than it takes us to begin.
-FEW_ALONG, FEW_ACROSS = 2048, 4096
+FEW_ACROSS = 4096  # numbers that are turned, so that their rows go the short way
 # Across rows, columns so long are each turned in one piece: that takes as long as scipy's passes (0.9 to 1.2 times).
 LONG = 1 << 17
 STRETCH = 1 << 17
@@ -41,27 +41,18 @@ def softmax(x: Any, axis: Any = None) -> Any:
     """
     _hand_on_long(x, axis)
     given, axis = _logits(x), _axis(axis)
-    if axis is None:
-        return ours.softmax(given.reshape(-1)).reshape(given.shape)
-    if given.ndim == 2 and axis == 0 and given.size <= FEW_ACROSS:
-        # turned, a few rows go the short way
-        return np.ascontiguousarray(ours.softmax(np.ascontiguousarray(given.T)).T)
-    return ours.softmax(given, axis=_last(given, axis))
+    return _along(ours.softmax, given, axis)
 
 
 @stands_for(theirs.log_softmax)
 def log_softmax(x: Any, axis: Any = None) -> Any:
     """``scipy.special.log_softmax``: x - log sum exp(x) over the whole array, or along ``axis``; as :func:`softmax`.
 
-    Closer to 0 than scipy's where a value is nearly certain. A few numbers are scipy's.
+    Closer to 0 than scipy's where a value is nearly certain.
     """
-    if type(x) is np.ndarray and x.size <= FEW_ALONG:
-        hand_on()
     _hand_on_long(x, axis)
     given, axis = _logits(x), _axis(axis)
-    if axis is None:
-        return ours.log_softmax(given.reshape(-1)).reshape(given.shape)
-    return ours.log_softmax(given, axis=_last(given, axis))
+    return _along(ours.log_softmax, given, axis)
 
 
 @stands_for(theirs.logsumexp)
@@ -80,6 +71,15 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
         found = ours.logsumexp(given.reshape(-1))
         return np.full((1,) * given.ndim, found) if keepdims else found
     return ours.logsumexp(given, axis=_last(given, axis), keepdims=keepdims)
+
+
+def _along(function: Callable[..., Any], given: Array, axis: Any) -> Any:
+    """A function of rows, of an array of its own shape."""
+    if axis is None:
+        return function(given.reshape(-1)).reshape(given.shape)
+    if given.ndim == 2 and axis == 0 and given.size <= FEW_ACROSS:
+        return np.ascontiguousarray(function(np.ascontiguousarray(given.T)).T)
+    return function(given, axis=_last(given, axis))
 
 
 def _logits(values: Any) -> Array:

@@ -14,20 +14,23 @@ from typing import Any
 import numpy as np
 from sklearn import calibration as theirs
 
+from ...accumulators import reliability
 from ...accumulators.base import Accumulator
 from ...accumulators.bins import Binning
 from ...accumulators.reliability import ReliabilityPart
-from ...arrays import Array
+from ...arrays import Array, predictions
 from ..theirs import floats, hand_on, stands_for
 from .labels import binary
 
 __all__ = ["calibration_curve"]
 
 BELOW_ALL = -1.0  # the lower end of the first bin, which has a place for all below the first cut
-# Rows for which percentiles and their bins, made anew, cost more than all that scikit-learn does.
-FEW = 4096
-# Uniform bins with what looks them up, which would take as long as 1000 rows.
-_uniform = functools.lru_cache(maxsize=16)(functools.partial(Binning, convention="sklearn"))
+
+
+@functools.lru_cache(maxsize=16)
+def _uniform(n_bins: int) -> ReliabilityPart:
+    """Uniform bins with what looks them up, which would take as long as 1000 rows."""
+    return ReliabilityPart(Binning(n_bins, convention="sklearn"), squares=False)
 
 
 @stands_for(theirs.calibration_curve)
@@ -43,15 +46,21 @@ def calibration_curve(
     if type(n_bins) is not int or n_bins < 1 or not (probs.min() >= 0 and probs.max() <= 1):
         hand_on()
     if strategy == "uniform":
-        binning = _uniform(n_bins)
-    elif strategy == "quantile" and len(probs) >= FEW:
+        part = _uniform(n_bins)
+    elif strategy == "quantile":
         cuts = np.percentile(probs, np.linspace(0, 1, n_bins + 1) * 100)[1:-1]
         binning = Binning.between(np.array([BELOW_ALL, *np.unique(cuts), 2.0]))
+        part = ReliabilityPart(binning, squares=False)
     else:
         hand_on()
-    part = ReliabilityPart(binning, squares=False)
-    seen = Accumulator(settings={}, parts={"reliability": part}).update(labels, probs)
-    sums = part.view(seen.part_state("reliability")).sums
+    found = None
+    if len(probs) <= reliability.FEW:
+        batch = predictions(labels, probs)
+        found = part.at_once(batch.scores.chunk(0, len(probs)), batch.labels.chunk(0, len(probs)), batch.scores)
+    if found is None:
+        seen = Accumulator(settings={}, parts={"reliability": part}).update(labels, probs)
+        found = part.view(seen.part_state("reliability"))
+    sums = found.sums
     held = sums.count > 0
     return sums.hits[held] / sums.weight[held], sums.confidence[held] / sums.weight[held]
 
