@@ -7,7 +7,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from importlib.util import find_spec
 from operator import attrgetter
@@ -77,7 +77,7 @@ def two_workers() -> Iterable[Whole]:
 class Session:
     """One run, printed as it goes; ``wrong`` is what failed, of which there is no figure."""
 
-    def __init__(self, run: Run, only: list[str] | None, kept: Path | None) -> None:
+    def __init__(self, run: Run, only: list[str] | None, kept: Sequence[Path] = ()) -> None:
         self.run = run
         self.quick = run.mode == "quick"
         self.pace: Pace = QUICK if self.quick else FULL
@@ -129,9 +129,12 @@ class Session:
         """Time and memory against sizes."""
         from . import growth
 
-        for one in growth.run(self.quick):
-            print_growth(one)
-            self.run.growth.append(one)
+        try:
+            for one in growth.run(self.quick):
+                print_growth(one)
+                self.run.growth.append(one)
+        except Exception as error:
+            self.failed("growth", error)
 
     def failed(self, key: str, error: Exception) -> None:
         """Say so now and at the end."""
@@ -147,8 +150,8 @@ class Session:
         taken = perf_counter() - start
         self.run.seconds += taken
         print(f"{name}: {taken:.0f} s", flush=True)
-        if self.kept:
-            self.run.save(self.kept)
+        for path in self.kept:
+            self.run.save(path)
 
 
 def chosen(name: str, module: ModuleType, only: list[str] | None, *, quick: bool) -> list[Trial]:
@@ -161,21 +164,26 @@ def chosen(name: str, module: ModuleType, only: list[str] | None, *, quick: bool
 
 
 def main() -> int:
+    options = arguments()
     hooks.install(os.environ)
     os.environ.setdefault("TQDM_DISABLE", "1")  # a peer draws a bar at each call
-    modules, options = sets(), arguments()
+    modules = sets()
     others = wholes(quick=options.quick)
     works = {trial.work for module in modules.values() for trial in module.TRIALS}
     unknown = set(options.only or ()) - {*modules, *wholes(quick=False), "growth", *works}
     if unknown:
         raise SystemExit(f"no set or work is named {', '.join(sorted(unknown))}; sets: {', '.join(modules)}")
-    n_threads = use_all_cores()
-    roofs = machine.roofs(n_threads, quick=options.quick)
     mode = "quick" if options.quick else "full"
     versions, missing = installed()
+    if options.record and missing:
+        raise SystemExit(f"a recorded run has all peers beside it; not installed: {', '.join(missing)}")
+    unfinished = RESULTS / f"{mode}.unfinished.json" if options.record else None
+    n_threads = use_all_cores()
+    roofs = machine.roofs(n_threads, quick=options.quick)
     run = Run(mode, str(date.today()), commit(), machine.about(n_threads), versions, roofs, missing=missing)
     print_conditions(run)
-    session = Session(run, options.only, options.json)
+    kept = [path for path in (options.json, unfinished) if path]
+    session = Session(run, options.only, kept)
     for name, module in modules.items():
         if chosen(name, module, options.only, quick=options.quick):
             session.set(name, lambda name=name, module=module: session.trials(name, module))
@@ -191,8 +199,10 @@ def main() -> int:
     for line in session.wrong:
         print(f"WRONG: {line}")
     print(f"{run.seconds:.0f} s in all")
-    if options.record and not session.wrong:
-        run.save(RESULTS / f"{mode}.json")
+    if unfinished and session.wrong:
+        print(f"not recorded; what there is stands in {unfinished}")
+    elif unfinished:
+        unfinished.replace(RESULTS / f"{mode}.json")
     return 1 if session.wrong else 0
 
 
@@ -207,6 +217,10 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if options.record and options.only:
         parser.error("a recorded run is a whole one: --record goes without --only")
+    if options.record and os.environ.get(hooks.VARIABLE):
+        parser.error(f"a recorded run has no faults: --record goes without {hooks.VARIABLE}")
+    if options.json and not options.json.absolute().parent.is_dir():
+        parser.error(f"no folder {options.json.parent}")
     return options
 
 

@@ -158,7 +158,7 @@ def peaks(folder: Path, n_rows: int, npy_rows: int) -> Iterator[Whole]:
         command = [sys.executable, "-c", PEAK, "report", *map(str, paths)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         seconds = perf_counter() - start
-        peak = int(done.stderr.split()[-1]) / 1000
+        peak = int(done.stderr.split()[-1]) * 1024 / 1e6
         yield Whole("batch", f"peak of memory, report of {name}", peak, "MB", 500, note=f"{seconds:.1f} s in all")
 
 

@@ -16,7 +16,6 @@ Call = Callable[[], Any]
 
 FEW_CLASSES, N_MEMBERS, WIDTH = 10, 4, 64
 ITERATIONS = 5  # of fits, however many rows: what is measured is the cost of a pass
-MOST = 128_000  # classes
 BATCH = 100_000  # rows of a stream
 MOST_DIFFERENT = 1_000_000  # rows of several scores; more are these again
 
@@ -125,7 +124,6 @@ class Work:
     sorts: bool = False
     memory: float = 0.0  # the exponent of memory against rows: 1 for results a row, and for what is sorted whole
     classes: bool = False
-    most_classes: int = MOST
 
 
 def _rows(name: str, *names: str, kind: Kind = LOGITS, memory: float = 1.0, **options: Any) -> Work:
@@ -141,7 +139,7 @@ def _rows(name: str, *names: str, kind: Kind = LOGITS, memory: float = 1.0, **op
 def _metric(name: str, *names: str, kind: Kind = PROBS, **options: Any) -> list[Work]:
     """A figure of labels and probabilities."""
     call = getattr(fc, names[0])
-    fixed = {key: options.pop(key) for key in ("sorts", "memory", "classes", "most_classes") if key in options}
+    fixed = {key: options.pop(key) for key in ("sorts", "memory", "classes") if key in options}
     classes = fixed.pop("classes", kind is PROBS)
     first = [options.pop("first")] if "first" in options else []
 
@@ -203,7 +201,7 @@ def _halved(name: str, *, memory: float, sorts: bool = True, **options: Any) -> 
     return Work(name, CONFIDENCES, make, (name,), sorts=sorts, memory=memory)
 
 
-def _calibrator(name: str, kind: Kind, *, most_classes: int = 0, **options: Any) -> Iterator[Work]:
+def _calibrator(name: str, kind: Kind, *, classes: bool = False, **options: Any) -> Iterator[Work]:
     """Its fit and its prediction; against classes, too, where there are to be any."""
     method = getattr(fc, name)
 
@@ -222,9 +220,9 @@ def _calibrator(name: str, kind: Kind, *, most_classes: int = 0, **options: Any)
             fitted = method(**options).fit(g.scores[some], g.labels[some])
         return partial(fitted.predict_proba, g.scores)
 
-    sorts, wide = name in SORTING, {"classes": most_classes > 0, "most_classes": most_classes}
-    yield Work(f"{name}.fit", kind, fit, (name,), sorts=sorts, memory=1.0, **wide)  # labels as places of classes
-    yield Work(f"{name}.predict_proba", kind, predict, (name,), memory=1.0, **wide)
+    more: dict[str, Any] = {"memory": 1.0, "classes": classes}  # labels as places of classes, and results
+    yield Work(f"{name}.fit", kind, fit, (name,), sorts=name in SORTING, **more)
+    yield Work(f"{name}.predict_proba", kind, predict, (name,), **more)
 
 
 SORTING = ("IsotonicCalibration", "VennAbers", "BBQ")
@@ -254,7 +252,7 @@ WORKS: list[Work] = [
     *_metric("smooth_ece of rows", "smooth_ece"),
     *_metric("spiegelhalter_test of rows", "spiegelhalter_test"),
     *_metric("aurc of rows", "aurc", sorts=True, memory=1.0),
-    *_metric("canonical_error", "canonical_error", sorts=True, memory=1.0, most_classes=2000),
+    *_metric("canonical_error", "canonical_error", sorts=True, memory=1.0),
     *_metric("kernel_calibration_error", "kernel_calibration_error", "kernel_calibration_test"),
     # of labels and confidences
     *_metric("ece", "ece", "mce", "rmsce", "calibration_error", "signed_calibration_error", kind=CONFIDENCES),
@@ -306,17 +304,17 @@ WORKS: list[Work] = [
     *_ensemble("ensemble_disagreement"),
     _streamed("UncertaintyAccumulator", kind=MEMBERS, classes=True),
     # calibrators
-    *_calibrator("TemperatureScaling", LOGITS, most_classes=MOST, **STEPS),
-    *_calibrator("EnsembleTemperatureScaling", LOGITS, most_classes=MOST, **STEPS),
-    *_calibrator("VectorScaling", LOGITS, most_classes=MOST, **STEPS),
+    *_calibrator("TemperatureScaling", LOGITS, classes=True, **STEPS),
+    *_calibrator("EnsembleTemperatureScaling", LOGITS, classes=True, **STEPS),
+    *_calibrator("VectorScaling", LOGITS, classes=True, **STEPS),
     *_calibrator("MatrixScaling", LOGITS, **STEPS),
     *_calibrator("DirichletCalibration", LOGITS, **STEPS),
     *_calibrator("PlattScaling", CONFIDENCES, **STEPS),
     *_calibrator("BetaCalibration", CONFIDENCES, **STEPS),
     *_calibrator("BBQ", CONFIDENCES),
     *_calibrator("VennAbers", CONFIDENCES),
-    *_calibrator("HistogramBinning", PROBS, most_classes=2000),
-    *_calibrator("IsotonicCalibration", PROBS, most_classes=2000),
+    *_calibrator("HistogramBinning", PROBS, classes=True),
+    *_calibrator("IsotonicCalibration", PROBS, classes=True),
 ]
 
 # Public names whose work grows, and why no line is theirs.

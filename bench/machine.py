@@ -23,6 +23,7 @@ from peers import available
 from .record import Whole
 
 ROOT = Path(__file__).parents[1]
+TICKS = 4  # of /proc's clock: by how much a difference of two of its sums of user and system time may be off
 PYTHON = sys.executable
 
 
@@ -39,7 +40,8 @@ class Bystanders:
     def cores(self) -> float:
         """Busy cores, those of this process and its children left out; 0 where nothing tells (no /proc)."""
         start, before = self._start
-        return max(self._busy() - self._own() - before, 0) / (perf_counter() - start)
+        blur = TICKS / os.sysconf("SC_CLK_TCK")
+        return max(self._busy() - self._own() - before - blur, 0) / (perf_counter() - start)
 
     @staticmethod
     def _busy() -> float:
@@ -52,11 +54,12 @@ class Bystanders:
     @staticmethod
     def _own() -> float:
         """Of this process and its children, those that still run included."""
-        ticks = 0
-        for children in Path("/proc/self/task").glob("*/children"):
+        ticks, me = 0, str(os.getpid())
+        for stat in Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):  # it may have ended meanwhile
-                for child in children.read_text().split():
-                    ticks += sum(map(int, Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[11:13]))
+                _state, parent, *rest = stat.read_text().rpartition(")")[2].split()
+                if parent == me:
+                    ticks += sum(map(int, rest[9:13]))  # with what they have waited for
         return sum(os.times()[:4]) + ticks / os.sysconf("SC_CLK_TCK")
 
 
@@ -153,8 +156,8 @@ def first_calls(repeats: int) -> list[Whole]:
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
             numba.append(seconds("-c", "import numba"))
-            cold.append(seconds("-m", "bench.first_calls", NUMBA_CACHE_DIR=folder))
-            warm.append(seconds("-m", "bench.first_calls", NUMBA_CACHE_DIR=folder))
+            cold.append(seconds("-m", "bench.first_calls", FASTCAL_CACHE_DIR=folder, NUMBA_CACHE_DIR=folder))
+            warm.append(seconds("-m", "bench.first_calls", FASTCAL_CACHE_DIR=folder, NUMBA_CACHE_DIR=folder))
     unit = statistics.median(numba)
     found = []
     for what, times, at_most in (("empty cache", cold, 15), ("filled cache", warm, None)):

@@ -42,7 +42,7 @@ def asked(run: Run, issues: Sequence[Asked], shorts: Sequence[Short], page: str 
     """A table an issue: every ratio, share and ceiling that it asked for."""
     figures = by_key(run)
     met = sum(not missed(one, run) for issue in issues for one in issue.found(figures))
-    total = sum(len(issue.found(figures)) for issue in issues)
+    total = sum(len(issue.found(figures)) + len(issue.absent(figures)) for issue in issues)
     lines = [
         f"{met} of {total} figures that were asked for are met; for each other one the link leads to its profile.",
         "",
@@ -100,8 +100,9 @@ def versions(run: Run) -> list[str]:
     ]
     if run.missing:
         lines.append("- not installed, and not measured: " + ", ".join(run.missing))
-    again = ["", "```sh", 'pip install torch==2.13.0 && pip install -e ".[bench]"', "python -m bench --full --record"]
-    return [*lines, *again, "python -m bench.pages", "```"]
+    torch = f"torch=={run.versions['torch'].partition('+')[0]}" if "torch" in run.versions else "torch"
+    again = [f'pip install {torch} && pip install -e ".[bench]"', f"python -m bench --{run.mode} --record"]
+    return [*lines, "", "```sh", *again, "python -m bench.pages", "```"]
 
 
 # --- all of it --------------------------------------------------------------------------------------------------------

@@ -38,7 +38,8 @@ def print_growth(growth: Growth) -> None:
     sizes, seconds = growth.sizes, growth.seconds
     ends = f"{sizes[0]:,} in {duration(seconds[0])}, {sizes[-1]:,} in {duration(seconds[-1])}"
     verdict = "holds" if growth.holds else "MISSED"
-    exponents = f"time {growth.exponent:.2f} of {growth.at_most:.2f}, memory {growth.memory_exponent:.2f}"
+    exponents = f"time {growth.exponent:.2f} of {growth.at_most:.2f}, "
+    exponents += f"memory {growth.memory_exponent:.2f} of {growth.memory_at_most:.0f}"
     print(f"{growth.work} against {growth.against}: {exponents}  {verdict}  {ends}", flush=True)
 
 
@@ -46,7 +47,12 @@ def print_missed(run: Run) -> None:
     """All that was asked for and not reached."""
     missed = [f"{pair.key}: {', '.join(found)}" for pair in run.pairs if (found := pair.missed(run.roofs))]
     missed += [f"{whole.key}: {whole.value} {whole.unit}" for whole in run.wholes if not whole.holds]
-    missed += [f"growth: {one.work} against {one.against}: {one.exponent:.2f}" for one in run.growth if not one.holds]
+    missed += [
+        f"{one.key}: time {one.exponent:.2f} of {one.at_most:.2f}, "
+        f"memory {one.memory_exponent:.2f} of {one.memory_at_most:.0f}"
+        for one in run.growth
+        if not one.holds
+    ]
     print(f"MISSED: {len(missed)}")
     for line in missed:
         print(f"  {line}")

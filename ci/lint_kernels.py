@@ -1,4 +1,4 @@
-"""Numba is imported by jit.py, caching.py, intrinsics.py and stack.py of kernels/; all others there have decorators.
+"""Numba itself is for what kernels are made with (NUMBA_IN, of kernels/) alone; all else there has the decorators.
 
 The few helpers that run in Python are listed here; of ``jit.py`` the others take no more than its decorators.
 """
@@ -11,9 +11,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "fastcal"
 JIT = PACKAGE / "kernels" / "jit.py"
-INTRINSICS = PACKAGE / "kernels" / "intrinsics.py"
-CACHING = PACKAGE / "kernels" / "caching.py"
-STACK = PACKAGE / "kernels" / "stack.py"
+NAMES = ("jit", "caching", "intrinsics", "byte_sums", "stack", "vectors")
+NUMBA_IN = [JIT.parent / f"{name}.py" for name in NAMES]
 IN_PYTHON = {"empty_block", "divisor", "scratch"}
 DECORATORS = {"kernel", "by_dtype", "by_scores", "inner"}
 
@@ -33,9 +32,9 @@ def problems(path: Path) -> list[str]:
     """What is wrong with one file."""
     tree = ast.parse(path.read_text())
     found = []
-    if path not in (JIT, INTRINSICS, CACHING, STACK) and "numba" in imported(tree):
-        found.append("imports numba; only kernels/jit.py, caching.py, intrinsics.py and stack.py do")
-    if path.parent == JIT.parent and path not in (JIT, INTRINSICS, CACHING, STACK, JIT.parent / "__init__.py"):
+    if path not in NUMBA_IN and "numba" in imported(tree):
+        found.append(f"imports numba; only {', '.join(NAMES)} of kernels/ do")
+    if path.parent == JIT.parent and path not in (*NUMBA_IN, JIT.parent / "__init__.py"):
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and node.module == "jit":
                 taken = {alias.name for alias in node.names} - DECORATORS

@@ -22,7 +22,7 @@ def calls():
 
 
 def session(mode="quick"):
-    return Session(Run(mode, "2026-01-02", "abc", {}, {}, ROOFS), None, None)
+    return Session(Run(mode, "2026-01-02", "abc", {}, {}, ROOFS), None)
 
 
 def test_pairs_of_a_trial():
