@@ -191,7 +191,7 @@ def paint_rates(data: dict[str, Any], figure: Figure) -> None:
 PLOTS = [
     Plot(
         "speed.svg",
-        "Rows a second against rows, scores a second against classes; hollow: the fastest peer, dotted to ours beside it",
+        "Rows a second against rows, scores a second against classes; hollow: the fastest peer, dotted to ours there",
         speeds,
         paint_speeds,
         (9.5, 5.2),

@@ -11,10 +11,10 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "fastcal"
 JIT = PACKAGE / "kernels" / "jit.py"
-NAMES = ("jit", "caching", "intrinsics", "byte_sums", "stack", "vectors")
+NAMES = ("jit", "bits", "byte_sums", "caching", "intrinsics", "stack", "vectors")
 NUMBA_IN = [JIT.parent / f"{name}.py" for name in NAMES]
 IN_PYTHON = {"empty_block", "divisor", "scratch"}
-DECORATORS = {"kernel", "by_dtype", "by_scores", "inner"}
+DECORATORS = {"kernel", "by_dtype", "by_scores", "inner", "inlined"}
 
 
 def imported(tree: ast.AST) -> set[str]:
@@ -44,8 +44,8 @@ def problems(path: Path) -> list[str]:
                     found.append(f"line {node.lineno} holds a lambda")
                     continue
                 decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
-                if decorators not in (["kernel"], ["inner"]):
-                    found.append(f"{node.name} is decorated with {decorators}, not with kernel or inner alone")
+                if decorators not in (["kernel"], ["inner"], ["inlined"]):
+                    found.append(f"{node.name} is decorated with {decorators}, not with kernel, inner or inlined alone")
     return [f"{path.relative_to(PACKAGE.parent)}: {problem}" for problem in found]
 
 

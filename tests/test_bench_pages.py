@@ -109,6 +109,7 @@ def test_a_table_of_what_was_asked_for():
 
 def test_what_was_not_measured_is_said():
     found = pages.asked(RUN, [replace(ISSUE, keys=("order: a work, *",))], [])
+    assert found[0].startswith("0 of 1 figures")
     assert "| order: a work, * | | | | not measured in this run | | | |" in found
 
 
@@ -151,6 +152,13 @@ def test_a_profile_and_two_ideas_are_demanded(tmp_path):
     path.write_text('[[short]]\nkeys = ["a"]\nprofile = "p"\ntried = ["one"]\n')
     with pytest.raises(ValueError, match="two ideas"):
         asked.read_short(path)
+
+
+def test_a_peer_in_a_plot_is_beside_ours_on_the_same_input():
+    pairs = [replace(FAST, given="50 x 10 float32", ours=ours, theirs=theirs) for ours, theirs in ((1, 5), (2, 4))]
+    pairs.append(replace(FAST, given="50 x 10 float32", peer="itself, float32 rows", theirs=0.1))
+    assert plots.fastest_peers(pairs, FAST.work, against="N") == [(50, 12.5, 25)]
+    assert plots.fastest_peers(pairs, FAST.work, against="K") == [(10, 125, 250)]
 
 
 def test_brackets_in_a_pattern_are_themselves():

@@ -1,14 +1,18 @@
 """A run of the benchmarks: what is wrong is not timed, each line has a key of its own, the quieter race is kept."""
 
+import subprocess
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from bench import memory, race
+from bench import hooks, memory, race
 from bench.__main__ import Session, main, sets
+from bench.machine import Bystanders
 from bench.race import Pace, Trial, measure
 from bench.record import Pair, Run, Whole
 
@@ -106,10 +110,64 @@ def test_aims_and_bounds():
     assert not Whole("set", "size", None, "MB", at_most=3.0).holds
 
 
-@pytest.mark.parametrize("words", [["--only", "no such"], ["--record", "--only", "calls"], ["--quick", "--full"]])
+WITHOUT_A_RUN = [
+    ["--only", "no such"],
+    ["--record", "--only", "calls"],
+    ["--quick", "--full"],
+    ["--json", "no such folder/run.json"],
+]
+
+
+@pytest.mark.parametrize("words", WITHOUT_A_RUN)
 def test_what_makes_no_run(monkeypatch, words):
     monkeypatch.setattr("sys.argv", ["bench", *words])
     monkeypatch.setattr("bench.machine.roofs", lambda *_, **__: pytest.fail("it was measured"))
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code
+
+
+@pytest.mark.parametrize(("missing", "fault"), [(["relplot"], ""), ([], "slow:normalise.narrow")])
+def test_what_is_not_recorded(monkeypatch, missing, fault):
+    monkeypatch.setattr("sys.argv", ["bench", "--quick", "--record"])
+    monkeypatch.setattr("bench.__main__.installed", lambda: ({}, missing))
+    monkeypatch.setattr("bench.machine.roofs", lambda *_, **__: pytest.fail("it was measured"))
+    monkeypatch.setenv(hooks.VARIABLE, fault)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_a_run_in_which_something_was_wrong_is_kept_but_not_recorded(monkeypatch, tmp_path, wrong):
+    def contenders(trial):
+        assert not wrong
+        return {"fastcal": lambda: None}
+
+    def breaks(quick):
+        raise MemoryError("growth too")
+        yield
+
+    module = SimpleNamespace(TRIALS=[replace(TRIAL, aims={})], contenders=contenders)
+    monkeypatch.setattr("sys.argv", ["bench", "--quick", "--record"])
+    monkeypatch.setattr("bench.__main__.RESULTS", tmp_path)
+    monkeypatch.setattr("bench.__main__.installed", lambda: ({}, []))
+    monkeypatch.setattr("bench.__main__.sets", lambda: {"set": module})
+    monkeypatch.setattr("bench.__main__.wholes", lambda **_: {})
+    monkeypatch.setattr("bench.machine.roofs", lambda *_, **__: ROOFS)
+    monkeypatch.setattr("bench.growth.run", breaks if wrong else lambda _: iter(()))
+    assert main() == wrong
+    (kept,) = tmp_path.iterdir()
+    assert kept.name == ("quick.unfinished.json" if wrong else "quick.json")
+    assert len(Run.load(kept).pairs) == (not wrong)
+
+
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="what others do is read from Linux's /proc")
+def test_a_child_that_is_busy_is_no_bystander():
+    busy = [sys.executable, "-c", "import time\nwhile time.perf_counter() < 1e9: pass"]
+    with subprocess.Popen(busy) as child:
+        before = Bystanders._own()
+        time.sleep(0.5)
+        own = Bystanders._own() - before
+        child.kill()
+    assert own > 0.05

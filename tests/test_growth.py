@@ -1,6 +1,7 @@
 """What is measured at growing sizes covers every public function, and says where something grows too fast."""
 
 import inspect
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -102,6 +103,19 @@ def test_a_run_measures_each_work_at_all_sizes(monkeypatch):
     assert found["ece", "N"].n_bytes == [500, 5000]
     assert found["softmax_summary", "K"].sizes == [2, 8, 32]
     assert all(seconds > 0 for one in found.values() for seconds in one.seconds)
+
+
+def test_what_grows_too_fast_is_measured_once_more():
+    rounds = iter(([2.0, 2.0, 1.0], [1.1, 1.9]))  # of three works, of which two are beyond
+
+    def measure(_, works, quick):
+        for work, power in zip(works, next(rounds), strict=True):
+            yield growth.fitted(work, "N", points([1e-9 * n**power for n in SIZES]), quick)
+
+    works = [replace(line(), name=name) for name in "abc"]
+    found = {one.work: one for one in growth.twice(measure, PROBS, works, quick=False)}
+    assert [one.holds for one in found.values()] == [True, False, True]
+    assert found["b"].exponent == pytest.approx(1.9)
 
 
 def test_rows_of_an_input_are_its_first():

@@ -260,6 +260,17 @@ def test_lists_of_arrays():
         array_of("y_prob", [pa.array([0.5]), pa.array(["a"])])
 
 
+class WithoutDlpack(OnlyCapsules):
+    """As pyarrow 17: where a value is missing, an array has no device of DLPack's either."""
+
+    def __dlpack_device__(self):
+        raise TypeError("Can only use DLPack on arrays with no nulls.")
+
+
+def test_arrow_says_where_its_arrays_lie():
+    assert listed(array_of("y_prob", WithoutDlpack(pa.array([0.5, None])))) == [0.5, None]
+
+
 def test_numbers_of_bfloat16_by_themselves():
     torch = pytest.importorskip("torch", reason="needs the bench extra")
     half = torch.tensor(0.25, dtype=torch.bfloat16)

@@ -60,13 +60,15 @@ def rows_of(n_classes, n=300, seed=0):
     return rng.integers(0, n_classes, n), probs, logits
 
 
-@pytest.mark.parametrize("n_classes", [16, 17, 40, 70])
-def test_rows_seen_as_integers_equal_rows_worked_on_whole(n_classes, monkeypatch):
+@pytest.mark.parametrize("closer", [1, 200])
+@pytest.mark.parametrize("n_classes", [16, 17, 40, 63, 70, 130])
+def test_rows_seen_as_integers_equal_rows_worked_on_whole(n_classes, closer, monkeypatch):
+    """Up to a row that is looked at more closely, some may have gone to their bins."""
     y, probs, _ = rows_of(n_classes)
     probs[0] = 0
     probs[0, [3, 5]] = 0.5  # a tie: the first of equals is predicted
     y[0] = 5
-    probs[1, :2] = (-0.0, probs[1, :2].sum())  # looked at more closely
+    probs[closer, :2] = (-0.0, probs[closer, :2].sum())
     for kind in (fc.ReliabilityAccumulator, fc.ClasswiseAccumulator, fc.OrderAccumulator):
         quick = kind().update(y, probs)
         with monkeypatch.context() as patch:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -124,7 +127,41 @@ def test_a_confident_log_softmax_is_not_zero():
     np.testing.assert_allclose(found.max(axis=1), [-np.exp(-40), -np.exp(-30)], rtol=1e-12)
 
 
+GENERIC = """
+import numpy as np
+import fastcal as fc
+from fastcal import kernels
+assert not (kernels.intrinsics.FUSES or kernels.byte_sums.ADDS_BYTES)
+for shift in (0, 1000, 1_000_000):
+    z = np.random.default_rng(0).normal(size=(20, 100)) * 5 + shift
+    z = z.astype(np.float32)
+    away = z.max(axis=1, keepdims=True) - z.astype(np.float64)
+    exact = np.exp(-away) / np.exp(-away).sum(axis=1, keepdims=True)
+    off = abs(fc.softmax(z) - exact) / np.spacing(exact.astype(np.float32))
+    assert (off <= 4 + 1.6 * away).all(), (shift, off.max())
+"""
+
+
+@pytest.mark.skipif(not JIT, reason="nothing is compiled")
+def test_without_fused_products_a_wide_row_may_be_far_from_0(tmp_path):
+    """As older processors and images for any machine have it: e^z of logits near 1e6 was off by a tenth."""
+    own = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "FASTCAL_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", GENERIC]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ | own)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 # Special values
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_logits_next_to_the_least_number_at_a_temperature_next_to_the_largest(dtype):
+    """What counts as 0 is beyond the least number."""
+    most = np.finfo(dtype).max
+    logits = np.full((2, 100), -most)
+    logits[1, 3] = -np.inf
+    expected = np.where(logits > -np.inf, 1 / np.array([[100.0], [99.0]]), 0).astype(dtype)
+    np.testing.assert_array_max_ulp(fc.softmax(logits, temperature=float(most) / 1e4), expected, 1)
 
 
 SPECIAL = {

@@ -187,7 +187,10 @@ class ClasswisePart(Part):
 
     def add(self, state: State, rows: Rows) -> None:
         """Add the rows of a chunk."""
-        if not state or rows.taken is state["hits"]:
+        if not state:
+            return
+        taken = rows.n_taken if rows.taken is state["hits"] else 0
+        if taken == rows.n:
             return
         confidence = rows.table[kernels.rows.CONFIDENCE]
         lookup = self.binning.lookup(rows.given_dtype)
@@ -210,7 +213,8 @@ class ClasswisePart(Part):
             kernels.classwise.add_few(probs, rows.labels, confidence, self.threshold, *lookup.arguments, *few)
             return
         first = self._first(lookup.cuts, probs.dtype)
-        kernels.classwise.add(probs, rows.labels, confidence, first, *lookup.arguments, *_words(state))
+        left = probs[taken:], rows.labels[taken:], confidence[taken:]
+        kernels.classwise.add(*left, first, *lookup.arguments, *_words(state))
 
     def takes(self, state: State, rows: Rows) -> Takes | None:
         """See :meth:`Part.takes`."""

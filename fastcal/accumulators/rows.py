@@ -46,6 +46,7 @@ class Rows:
     ) -> None:
         self.margin = margin  # whether that column is wanted
         self.taken: Array | None = None
+        self.n_taken = 0
         self.predictions = predictions
         self.scores = predictions.scores
         self.light = light and not predictions.from_logits  # a confidence of logits takes nearly all of the work
@@ -85,7 +86,7 @@ class Rows:
         """Work on rows start to stop: sets ``prediction``, ``hits``, ``table``, ``weights``; adds to ``faults``.
 
         ``takes`` is what adds to the bins of each class while a wide row is in cache, where there are such rows;
-        ``taken`` then is the array that tells whose they are, else None.
+        ``taken`` then is the array that tells whose they are, else None, and ``n_taken`` how many of the rows were.
 
         Parts that need more than the columns find the scores as the kernels took them in ``values``, the labels in
         ``labels``, and the first row's number in ``start``.
@@ -98,13 +99,15 @@ class Rows:
         scores = self.scores.chunk(start, stop)
         self.start, self.values = start, scores
         self._probabilities: Array | None = None
-        self._takes = None if self.light or scores.shape[-1] <= rows.NARROW or self.binary else takes
-        self.taken = None if self._takes is None else self._takes.bins[-1]
+        takes = None if scores.shape[-1] <= rows.NARROW or self.binary else takes
+        self._takes = None if self.light else takes
+        self.taken = None if takes is None else takes.bins[-1]
+        self.n_taken = 0 if self._takes is None else stop - start
         if self.light and self.binary:
             self.table = scores.reshape(1, -1)
             outcome = self.hits[rows.OUTCOME]
             kernels.probabilities.binary_light(scores, self.labels, self.tolerances[0], outcome, faults)
-        elif not (self.light and self._is_sound(scores)):
+        elif not (self.light and self._is_sound(scores, takes)):
             self.table = self._table
             self.work[:] = self._empty_block
             if self.from_logits:
@@ -143,7 +146,7 @@ class Rows:
         table.flags.writeable = False
         return prediction, hits, work, results, blocks, table
 
-    def _is_sound(self, scores: Array) -> bool:
+    def _is_sound(self, scores: Array, takes: Takes | None) -> bool:
         """Whether all rows are distributions at a glance; sets the confidences and hits of light rows that are."""
         if self.dtype != np.float32 or scores.shape[1] < WIDE:
             return False
@@ -151,7 +154,12 @@ class Rows:
         bits = scores.view(np.uint32)
         confidence = np.empty(self.n, np.float32)
         limit = self.tolerances[1]
-        if kernels.probabilities.wide_light(scores, bits, self.labels, limit, confidence, outcome):
+        if takes is not None:
+            given = scores, scores.reshape(-1), bits, self.labels, limit, confidence, outcome
+            self.n_taken = kernels.classwise_wide.add_light(*given, *takes.lookup, *takes.bins)
+            if self.n_taken < self.n:
+                return False
+        elif kernels.probabilities.wide_light(scores, bits, self.labels, limit, confidence, outcome):
             return False
         confidence.flags.writeable = False
         self.table = confidence.reshape(1, -1)

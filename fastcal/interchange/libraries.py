@@ -137,7 +137,7 @@ def _refuse_devices(argument: str, values: Any, found: frozenset[str]) -> None:
     where = None
     if hasattr(values, "__cuda_array_interface__"):
         where = f"cuda:{getattr(getattr(values, 'device', None), 'id', 0)}"
-    elif hasattr(values, "__dlpack_device__"):
+    elif hasattr(values, "__dlpack_device__") and not arrow.is_arrow(values):  # which says it by Arrow's own protocol
         kind, number = values.__dlpack_device__()
         if int(kind) not in READABLE:
             where = f"{DEVICES.get(int(kind), f'device type {int(kind)}')}:{number}"

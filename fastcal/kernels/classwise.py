@@ -13,8 +13,9 @@ from __future__ import annotations
 import numpy as np
 
 from .binning import CONFIDENCE, HITS, WEIGHT, WEIGHT2, bin_index, clipped
-from .intrinsics import LINE, above
-from .jit import inner, kernel
+from .bits import lowest_bit
+from .intrinsics import WORD, above
+from .jit import inlined, inner, kernel
 from .pairs import add_pair, add_product
 
 # What a cell holds: rows, a sum, and where it is emptied to, its low 32 bits and the rest.
@@ -97,36 +98,48 @@ def add_few(probs, labels, confidence, threshold, cuts, table, low, high, cells,
 
 
 @inner
-def add_row(row, y, first, cuts, table, low, high, sums, totals, cells, hits):
-    """Add a row (K,) of no NaN, and its label."""
+def _summed(p, least, most):
+    """As ``fixed``, but for what that takes off."""
+    p = p if p > least else least
+    p = p if p < most else most
+    return np.float64(np.float64(p) * _SCALE + _MAGIC).view(np.int64)
+
+
+@inner
+def sum_row(row, least, most, sums):
+    for k in range(row.shape[0]):
+        sums[np.uintp(k)] += _summed(row[np.uintp(k)], least, most)
+
+
+@inner
+def sum_four(a, b, c, d, least, most, sums):
+    """Four rows by one way through ``sums``."""
+    for k in range(a.shape[0]):
+        i = np.uintp(k)
+        two = _summed(a[i], least, most) + _summed(b[i], least, most)
+        sums[i] += two + (_summed(c[i], least, most) + _summed(d[i], least, most))
+
+
+@inlined
+def bin_row(row, y, first, cuts, table, low, high, totals, cells, hits):
+    """A row's probabilities above ``first``, and its label, to their bins."""
     n_classes = row.shape[0]
-    per_line = np.int64(LINE // row.itemsize)
-    whole = n_classes - n_classes % per_line
-    real = type(first)
-    least = real(low)
-    most = real(high)
-    for k in range(n_classes):  # as ``fixed``, but for what it takes off
-        p = row[np.uintp(k)]
-        p = p if p > least else least
-        p = p if p < most else most
-        sums[np.uintp(k)] += np.float64(np.float64(p) * _SCALE + _MAGIC).view(np.int64)
-    for start in range(0, whole, per_line):
-        found = above(row, start, first)
-        k = np.uintp(start)
-        while found > 0:
-            if found & 1:
-                _put(np.float64(row[k]), k, low, high, cuts, table, cells)
-            found >>= np.int64(1)
-            k += np.uintp(1)
-    for k in range(whole, n_classes):
-        p = np.float64(row[np.uintp(k)])
-        if p > first:
-            _put(p, np.uintp(k), low, high, cuts, table, cells)
+    for start in range(0, n_classes, WORD):
+        at = start
+        if n_classes >= WORD:
+            at = min(start, n_classes - WORD)
+            found = above(row, at, first) & (np.int64(-1) << np.int64(start - at))
+        else:
+            found = np.int64(0)
+            for k in range(n_classes):
+                found |= np.int64(row[np.uintp(k)] > first) << np.int64(k)
+        while found != 0:
+            k = np.uintp(at + lowest_bit(found))
+            found &= found - np.int64(1)
+            _put(np.float64(row[k]), k, low, high, cuts, table, cells)
     y = np.uintp(y)
     totals[y, COUNT] += 1
-    p = np.float64(row[y])
-    if p > first:
-        hits[y, bin_index(p, cuts, table)] += 1
+    hits[y, bin_index(np.float64(row[y]), cuts, table)] += 1  # those of the first bin are what the others leave
 
 
 @kernel
@@ -137,11 +150,14 @@ def add(probs, labels, confidence, first, cuts, table, low, high, held, sums, to
     (K, bins, WORDS) gets those above ``first``, ``hits`` (K, bins) those of them that are the label's. ``held`` (1,)
     rows stand in ``sums`` and SUM, until ``settle``.
     """
+    real = type(first)
+    least, most = real(low), real(high)
     for i in range(probs.shape[0]):
         if np.isnan(confidence[i]):
             continue
         held[0] += 1
-        add_row(probs[i], labels[i], first, cuts, table, low, high, sums, totals, cells, hits)
+        sum_row(probs[i], least, most, sums)
+        bin_row(probs[i], labels[i], first, cuts, table, low, high, totals, cells, hits)
         if held[0] == MOST_ROWS:
             empty_all(held, totals, sums, cells)
 

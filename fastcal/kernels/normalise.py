@@ -13,7 +13,7 @@ import numpy as np
 from .elementary import LOG2_E, LOWERED, exp_lifted, exp_shifted, larger, log1p, lost, rounding
 from .gather import turn
 from .halves import floats_of, narrowed, widen
-from .intrinsics import LINE, PEAK, muladd, peak, prefetch, stream
+from .intrinsics import FUSES, LINE, PEAK, muladd, peak, prefetch, stream
 from .jit import by_scores, inner, kernel
 from .rows import BLOCK, LANES, LOST_A, MAXIMUM, NEAR, STRETCH
 from .rows import SUM_A as TOTAL
@@ -70,12 +70,13 @@ def start_of(m, inverse_t, lowest):
     """How powers of a row with the maximum ``m`` are taken: what logits are less, the least of these, and their bias.
 
     e^(z / T) 2^n has no difference that could be rounded; n, the nearest to -log2(e) m / T, makes it a power that
-    ``exp_lifted`` could have. Where n would not be exact, m is taken off: differences that count are exact there.
+    ``exp_lifted`` could have. Where n would not be exact, m is taken off: differences that count are exact there. And
+    where no product is fused, for that of z would be off by up to an ulp a unit of z / T; and near the least number.
     """
     real = type(m)
     about = rounding(m)
     n = (m * (inverse_t * real(LOG2_E)) + about) - about
-    near = abs(n) < real(2.0**21)
+    near = FUSES and abs(n) < real(2.0**21) and lowest + m > -np.inf
     base = real(0) if near else m
     n = n if near else real(0)
     return base, lowest + (m - base), about - n
