@@ -114,3 +114,37 @@ def test_slices_and_blocks_do_not_linger():
         state = fc.Evaluation(from_logits=True, **options).update(y, z, **more)
         assert not state._open
         assert state.compute()["n"] == len(y)
+
+
+def test_one_that_does_not_go_back_has_the_same_bytes_and_says_so_when_an_update_has_failed(many_chunks):
+    given = batches()
+    state = fc.Evaluation(from_logits=True)
+    state.goes_back = False
+    for y, z, _ in given[:2]:
+        state.update(y, z)
+    assert state.to_bytes() == seen([(y, z, None) for y, z, _ in given[:2]]).to_bytes()
+    wrong = given[0][0].copy()
+    wrong[-1] = 9
+    state.update(*given[0][:2])
+    with pytest.raises(fc.DataError):
+        state.update(wrong, given[0][1])
+    for use in (state.to_bytes, state.compute, lambda: state.update(*given[0][:2])):
+        with pytest.raises(RuntimeError, match="failed half way"):
+            use()
+    assert state.reset().update(*given[0][:2]).to_bytes() == seen([(*given[0][:2], None)]).to_bytes()
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "per_chunk", "expected"),
+    [
+        (52428, 13056, 13120),  # 4 chunks, not 5
+        (16384, 13056, 8192),
+        (14000, 13056, 14016),
+        (100, 64, 64),
+        (1000, 3, 3),
+        (1 << 20, 1 << 16, 1 << 16),
+        (1, 640, 64),
+    ],
+)
+def test_chunks_of_a_batch_are_about_as_long_as_each_other(n_rows, per_chunk, expected):
+    assert rows.evenly(n_rows, per_chunk) == expected

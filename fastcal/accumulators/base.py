@@ -24,7 +24,7 @@ from .evaluation_report import EvaluationReport
 from .mergeable import Mergeable
 from .older import from_version_1
 from .part import Part
-from .rows import bytes_per_row, rows_per_chunk
+from .rows import bytes_per_row, evenly, rows_per_chunk
 from .serial import pack, unpack
 from .state import State, merged
 from .worker import Worker
@@ -37,6 +37,8 @@ NAN_POLICIES = ("raise", "omit", "propagate")
 MAX_COUNT = 1 << 61
 # Rows that lingering workers take before they are collected: a batch has at most as many again, and words hold both.
 MOST_OPEN = 1 << 30
+# In place of the number of rows that they took, once an update that does not go back has failed.
+HALF = -1
 
 
 class Options(TypedDict, total=False):
@@ -58,6 +60,9 @@ class Accumulator(Mergeable):
     """
 
     _lingers = False
+    # Whether an update that raises leaves the state as it was. Who throws it away then, as a run does, spares a copy of
+    # the state at each update of one that lingers; nothing can be made of it afterwards but ``reset``.
+    goes_back = True
 
     def __init__(
         self,
@@ -86,6 +91,7 @@ class Accumulator(Mergeable):
         if not self._lingers:
             return self._kept
         with self._collecting:
+            self._check_whole()
             if self._open:
                 self._kept, self._open, self._n_open = self._pooled(self._kept, self._open), [], 0
             return self._kept
@@ -139,20 +145,26 @@ class Accumulator(Mergeable):
         return self
 
     def _add(self, batch: Predictions) -> None:
-        """Add a batch to the workers that are open; what raises leaves them as they were."""
+        """Add a batch to the workers that are open; what raises leaves them as they were, if it ``goes_back``."""
+        self._check_whole()
         if self._n_open + batch.n_rows > MOST_OPEN:
             _ = self._states
         workers = list(self._open)
-        for worker in workers:
+        for worker in workers if self.goes_back else ():
             worker.save()
         try:
             rows = self._run(batch, workers)
         except BaseException:
-            for worker in self._open:
+            for worker in self._open if self.goes_back else ():
                 worker.go_back()
+            self._n_open = self._n_open if self.goes_back else HALF
             raise
         self._columns, self._open, self._kept = batch.n_columns, workers, {**self._kept, "rows": rows}
         self._n_open += batch.n_rows
+
+    def _check_whole(self) -> None:
+        if self._n_open == HALF:
+            raise RuntimeError("an update of this accumulator has failed half way")
 
     def _with(self, batch: Predictions) -> dict[str, State]:
         """The states, with a batch added."""
@@ -175,7 +187,8 @@ class Accumulator(Mergeable):
 
         one = engine.thread_count(self._n_threads) == 1
         in_cache = one and not light and any(part.in_cache for part in self._parts.values())
-        row_bytes, per_chunk = bytes_per_row(batch, light=light), rows_per_chunk(batch, light=light, in_cache=in_cache)
+        row_bytes = bytes_per_row(batch, light=light)
+        per_chunk = evenly(batch.n_rows, rows_per_chunk(batch, light=light, in_cache=in_cache))
         n_nan = self._check_faults(batch, engine.run(batch.n_rows, row_bytes, per_chunk, worker, self._n_threads))
         return merged(self._kept["rows"], _rows_state(batch.n_rows - n_nan, n_nan))
 

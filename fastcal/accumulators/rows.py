@@ -44,7 +44,7 @@ class Rows:
     def __init__(
         self, predictions: Predictions, temperature: float = 1.0, *, light: bool = False, margin: bool = True
     ) -> None:
-        self.margin = margin  # whether that column is wanted
+        self.margin = margin  # whether that column is wanted; without it, nor is the logsumexp's
         self.taken: Array | None = None
         self.n_taken = 0
         self.predictions = predictions
@@ -76,6 +76,8 @@ class Rows:
         self._lines = rows.scratch(rows.NARROW * rows.BLOCK, dtype)
         self._lines_read = self._lines.view()
         self._lines_read.flags.writeable = False
+        few = rows.CONFIDENCE, rows.ENTROPY, rows.NLL, rows.BRIER  # what parts read
+        self._columns = [slice(None)] if self.light or self.margin else [slice(column, column + 1) for column in few]
         self._empty_block = rows.empty_block(dtype, wide=False)
         self._lanes = rows.empty_block(dtype, wide=True)
         self._buffers: dict[int, tuple[Array, ...]] = {}
@@ -109,12 +111,14 @@ class Rows:
             kernels.probabilities.binary_light(scores, self.labels, self.tolerances[0], outcome, faults)
         elif not (self.light and self._is_sound(scores, takes)):
             self.table = self._table
-            self.work[:] = self._empty_block
+            gathered = slice(rows.MAXIMUM, rows.LABEL)  # what is before is written, what is after stays as it is
+            self.work[:, gathered] = self._empty_block[gathered]
             if self.from_logits:
                 self._from_logits(scores, faults)
             else:
                 self._from_probabilities(scores, faults)
-            np.copyto(self._results, self._blocks)
+            for columns in self._columns:
+                np.copyto(self._results[columns], self._blocks[columns])
         if self.predictions.weights is not None:
             self._take_weights(self.predictions.weights, start, stop, faults)
         self.n_nan = int(faults[rows.N_NAN])
@@ -303,3 +307,14 @@ def rows_per_chunk(predictions: Predictions, *, light: bool = False, in_cache: b
     if light and predictions.n_columns == 0 and not predictions.from_logits:
         n *= QUICK
     return max(n // block * block, min(max(n, 1), block))
+
+
+def evenly(n_rows: int, per_chunk: int) -> int:
+    """Rows of a chunk, up to an eighth more than ``per_chunk``, so that all of ``n_rows`` are cut into about as many:
+    a chunk of a few rows left over takes nearly as long as a whole one.
+    """
+    block = kernels.rows.BLOCK
+    most = min(9 * per_chunk // 8, max(per_chunk, MAX_CHUNK))
+    n_chunks = max(1, -(-n_rows // most))
+    n = -(-n_rows // n_chunks // block) * block
+    return n if n <= most else per_chunk

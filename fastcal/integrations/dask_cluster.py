@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from ..dumps import DumpError
 from ..dumps.batches import first_line
 from ..runs import Task, run_task
-from ..runs.tasks import OnRows, numbers_rows
+from ..runs.tasks import OnRows, numbers_rows, until_it_fails
 from .dask_sources import library
 from .dask_states import restored
 
@@ -304,7 +304,7 @@ def carried_out(order: Order) -> Done | Stopped:
 
     if (unfit := _unfit(order)) is not None:
         return unfit
-    looks = order.template.empty(n_threads=1)
+    looks = until_it_fails(order.template.empty(n_threads=1))
     for task in order.tasks:
         try:
             run_task(task, looks, on_rows)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..arrays import DataError
 from ..runs import Looks, Task, run_task
-from ..runs.tasks import numbers_rows
+from ..runs.tasks import numbers_rows, until_it_fails
 from .dask_sources import Columns, Part, Place, library
 
 # A part's place, what reads it, and from what: see Part.sent.
@@ -42,7 +42,7 @@ def restored(template: Any, data: bytes) -> Any:
 
 def added(template: Any, parts: Sequence[Sent]) -> State | Failed:
     """The state of some parts, on a worker."""
-    total = template.empty(n_threads=template._n_threads or 1)
+    total = until_it_fails(template.empty(n_threads=template._n_threads or 1))
     for place, read, given in parts:
         try:
             if isinstance(given[0], Task):

@@ -57,6 +57,14 @@ def numbers_rows(accumulator: Any) -> bool:
     return isinstance(accumulator, Evaluation) and accumulator.numbers_rows
 
 
+def until_it_fails(accumulator: Any) -> Any:
+    """The accumulator, of which nothing is kept once an update has failed: it spares what it would go back to."""
+    for one in [accumulator[name] for name in accumulator] if isinstance(accumulator, Looks) else [accumulator]:
+        if isinstance(one, Evaluation):
+            one.goes_back = False
+    return accumulator
+
+
 def run_task(task: Task, accumulator: Any, on_rows: OnRows | None = None) -> None:
     """Update ``accumulator`` with the rows of a task that are not done yet.
 

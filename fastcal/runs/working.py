@@ -14,7 +14,7 @@ from contextlib import closing
 from ..dumps import Batch
 from .ahead import Ahead, Stopped
 from .columns import Columns
-from .tasks import Adding, Task, numbers_rows
+from .tasks import Adding, Task, numbers_rows, until_it_fails
 from .total import Total
 
 # Seconds between two looks of the thread that waits, and for which it waits for workers to stop, or to add.
@@ -124,7 +124,7 @@ class Worker:
         self.epoch = 0
         self.n_rows = 0
         self._workers = workers
-        self._accumulator = workers.total.accumulator.empty(n_threads)
+        self._accumulator = until_it_fails(workers.total.accumulator.empty(n_threads))
         self._ahead = n_threads > 1
         self._done: dict[int, int] = {}
         self._within: dict[int, int] = {}
