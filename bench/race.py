@@ -62,7 +62,7 @@ class Pace:
     rounds: int
 
 
-FULL, QUICK = Pace(1.5, 3), Pace(0.05, 3)
+FULL, QUICK = Pace(1.0, 3), Pace(0.05, 3)
 
 
 def use_all_cores() -> int:
