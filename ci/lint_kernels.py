@@ -11,7 +11,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "fastcal"
 JIT = PACKAGE / "kernels" / "jit.py"
-NAMES = ("jit", "bits", "byte_sums", "caching", "intrinsics", "stack", "vectors")
+NAMES = ("jit", "bits", "byte_sums", "caching", "intrinsics", "processor", "stack", "vectors")
 NUMBA_IN = [JIT.parent / f"{name}.py" for name in NAMES]
 IN_PYTHON = {"empty_block", "divisor", "scratch"}
 DECORATORS = {"kernel", "by_dtype", "by_scores", "inner", "inlined"}

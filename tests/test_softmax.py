@@ -131,7 +131,7 @@ GENERIC = """
 import numpy as np
 import fastcal as fc
 from fastcal import kernels
-assert not (kernels.intrinsics.FUSES or kernels.byte_sums.ADDS_BYTES)
+assert not (kernels.processor.FUSES or kernels.processor.ADDS_BYTES)
 for shift in (0, 1000, 1_000_000):
     z = np.random.default_rng(0).normal(size=(20, 100)) * 5 + shift
     z = z.astype(np.float32)

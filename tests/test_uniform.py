@@ -7,12 +7,12 @@ import pytest
 from conftest import JIT
 
 import fastcal as fc
-from fastcal.kernels import binning, byte_sums, uniform
+from fastcal.kernels import binning, byte_sums, processor, uniform
 from fastcal.kernels.jit import kernel
 
 TOLERANCE = 1e-6
 BLOCKS = 3 if JIT else 1
-pytestmark = pytest.mark.skipif(JIT and not byte_sums.ADDS_BYTES, reason="the processor adds no bytes")
+pytestmark = pytest.mark.skipif(JIT and not processor.ADDS_BYTES, reason="the processor adds no bytes")
 
 
 def given(n_bins, n=BLOCKS * uniform.BLOCK, seed=0):
@@ -115,5 +115,5 @@ def test_ece_is_the_same_on_processors_that_add_no_bytes(n_bins, monkeypatch):
         return seen.to_bytes()
 
     here = state()
-    monkeypatch.setattr(byte_sums, "ADDS_BYTES", not byte_sums.ADDS_BYTES if not JIT else False)
+    monkeypatch.setattr(processor, "ADDS_BYTES", not processor.ADDS_BYTES if not JIT else False)
     assert state() == here

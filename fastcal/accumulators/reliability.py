@@ -218,7 +218,7 @@ class ReliabilityPart(Part):
             state["rests"] = np.zeros(size, np.float32)
         given = rows.scores.chunk(start, stop), rows.predictions.labels.chunk(start, stop)
         tolerance, done = rows.tolerances[0], 0
-        if kernels.byte_sums.ADDS_BYTES and n_bins <= kernels.uniform.MOST_BINS:
+        if kernels.processor.ADDS_BYTES and n_bins <= kernels.uniform.MOST_BINS:
             done = int(kernels.uniform.add(*given, tolerance, n_bins, state["uniform"]))
         if start + done == stop:
             return done

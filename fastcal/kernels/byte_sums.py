@@ -11,20 +11,10 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.core.registry import cpu_target
 
 from .intrinsics import LINE, _lowered
 
 LANES = LINE // 4
-
-
-def _adds_bytes() -> bool:
-    """Whether the processor for which Numba compiles has such vectors, and what makes their masks."""
-    features = str(cpu_target.target_context.codegen().magic_tuple()[2]).split(",")
-    return {"+avx512vnni", "+avx512bw", "+fma"} <= set(features)
-
-
-ADDS_BYTES = _adds_bytes()
 
 
 def plain_add_bytes(places: Any, place: Any, planes: Any, size: Any, stop: Any, sums: Any, at: Any) -> None:

@@ -5,7 +5,6 @@ Each has a plain twin for NUMBA_DISABLE_JIT=1 that computes the same.
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +12,9 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.core.registry import cpu_target
 from numba.extending import intrinsic
+
+from .processor import FEATURES, IS_ARM64
 
 LINE = 64  # bytes that `stream` stores at once: a cache line
 
@@ -22,15 +22,6 @@ LINE = 64  # bytes that `stream` stores at once: a cache line
 def _lowered(plain: Callable[..., Any]) -> Callable[[Any], Any]:
     """Put a decorated intrinsic in place of ``plain``, unless nothing is compiled."""
     return lambda typed: plain if numba.config.DISABLE_JIT else intrinsic(typed)  # type: ignore[attr-defined]
-
-
-def _fuses() -> bool:
-    """Whether the processor for which Numba compiles has fused multiply-add; of those of PCs only later ones do."""
-    features = str(cpu_target.target_context.codegen().magic_tuple()[2]).split(",")
-    return "+fma" in features or platform.machine().lower() not in ("x86_64", "amd64", "i386", "i686", "x86")
-
-
-FUSES = _fuses()
 
 
 def plain_muladd(a: Any, b: Any, c: Any) -> Any:
@@ -53,8 +44,7 @@ def muladd(typingctx, a, b, c):
 
 def _converts_half() -> bool:
     """Whether the processor for which Numba compiles converts half floats in registers."""
-    features = cpu_target.target_context.codegen().magic_tuple()[2]
-    return "+f16c" in str(features) or platform.machine().lower() in ("arm64", "aarch64")
+    return "+f16c" in FEATURES or IS_ARM64
 
 
 CONVERTS_HALF = _converts_half()
@@ -291,8 +281,7 @@ TILE_ROWS = (
 
 
 def _wide_tile_lines() -> int:
-    features = cpu_target.target_context.codegen().magic_tuple()[2]
-    return 4 if "+avx512f" in str(features) or platform.machine().lower() in ("arm64", "aarch64") else 1
+    return 4 if "+avx512f" in FEATURES or IS_ARM64 else 1
 
 
 TILE_LINES = _wide_tile_lines()

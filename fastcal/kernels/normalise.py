@@ -13,8 +13,9 @@ import numpy as np
 from .elementary import LOG2_E, LOWERED, exp_lifted, exp_shifted, larger, log1p, lost, rounding
 from .gather import turn
 from .halves import floats_of, narrowed, widen
-from .intrinsics import FUSES, LINE, PEAK, muladd, peak, prefetch, stream
+from .intrinsics import LINE, PEAK, muladd, peak, prefetch, stream
 from .jit import by_scores, inner, kernel
+from .processor import FUSES
 from .rows import BLOCK, LANES, LOST_A, MAXIMUM, NEAR, STRETCH
 from .rows import SUM_A as TOTAL
 
