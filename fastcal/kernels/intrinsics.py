@@ -26,9 +26,12 @@ def _lowered(plain: Callable[..., Any]) -> Callable[[Any], Any]:
 
 def plain_muladd(a: Any, b: Any, c: Any) -> Any:
     """a b + c of three numbers of one type, rounded once where the processor can: which product is fused is said."""
-    kind = np.result_type(a, b, c)
-    wider = np.float64 if kind == np.float32 else np.longdouble
-    return (np.multiply(a, b, dtype=wider) + c).astype(kind)
+    if type(a) is np.float32:  # whose product is exact in float64
+        return np.float32(np.float64(a) * np.float64(b) + np.float64(c))
+    if isinstance(a, float):
+        return np.float64(np.longdouble(a) * b + c)
+    wider = np.float64 if a.dtype == np.float32 else np.longdouble
+    return (np.multiply(a, b, dtype=wider) + c).astype(a.dtype)
 
 
 @_lowered(plain_muladd)
