@@ -120,6 +120,14 @@ def test_classes_in_vectors_and_one_by_one_have_the_same_bins(n_classes):
     assert (many["count"][n_classes:, 0] == len(y)).all()
 
 
+@pytest.mark.parametrize("n", [1, 7, 39])
+def test_wide_rows_four_at_a_time_and_those_left_over(n, monkeypatch):
+    y, probs, _ = rows_of(64, n=n)
+    quick = fc.ClasswiseAccumulator(n_threads=1).update(y, probs)
+    monkeypatch.setattr(rows, "WIDE", 1 << 30)
+    assert quick.to_bytes() == fc.ClasswiseAccumulator(n_threads=1).update(y, probs).to_bytes()
+
+
 def test_words_of_classes_are_emptied_in_time(monkeypatch):
     y, probs, _ = rows_of(18, n=5000 if JIT else 60)
     if not JIT:

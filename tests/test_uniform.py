@@ -74,6 +74,15 @@ def test_an_incomplete_block_is_left():
     assert uniform.add(p, labels, TOLERANCE, 15, sums) == sums[0].sum() == uniform.BLOCK
 
 
+@pytest.mark.parametrize(("tolerance", "done"), [(1.1e-7, 0), (1.2e-7, uniform.BLOCK)])
+def test_a_limit_between_two_numbers_is_the_lower_one(tolerance, done):
+    p = np.linspace(0.5, 1, uniform.BLOCK, dtype=np.float32)  # none has a rest
+    p[7] = np.nextafter(np.float32(1), np.float32(2))
+    sums = np.zeros((4, 15), np.int64)
+    assert uniform.add(*read_only(p, np.ones(len(p), np.int64)), tolerance, 15, sums) == sums[0].sum() == done
+    assert sums[3, 0] == 0
+
+
 @pytest.mark.skipif(not JIT, reason="takes minutes uncompiled")
 def test_lanes_are_added_up_before_they_are_full():
     n = 2 * uniform.STRETCH + uniform.BLOCK
