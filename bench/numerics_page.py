@@ -16,7 +16,8 @@ tries all numbers of bins, is compared without those.
 What has no truth to be compared with: figures from resampled rows (`confidence_interval`, `Evaluation(bootstrap=)`, the
 band of `corp_curve`, the intervals of `ood_metrics` but for AUROC's), which depend on a generator of random numbers,
 and fitted parameters, whose gradients and gains over peers the tests of the calibrators hold. The intervals of
-`report["intervals"]` and of `compare` are held by the tests to formulas in float64, not to fractions.
+`report["intervals"]` and of `compare`, figures by group, `ensemble_disagreement` and the bins of other libraries'
+conventions are held by the tests to formulas in float64 and to those libraries, not to fractions.
 """
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import mpmath
 import numpy as np
 
-from .numerics_truth import Number, Row, entropy, exact, mp, outcome, root, surprise, weight, weights_of
+from .numerics_truth import Number, Row, exact, mp, outcome, root, surprise, weight, weights_of
 
 # Rankings: rows are (weight, label, score)
 
@@ -228,18 +228,3 @@ def kernel_error(case: Any, bandwidth: Fraction, kernel: str) -> Any:
         product = sum(((j == y) - c) * ((j == z) - d) for j, (c, d) in enumerate(zip(a, b, strict=True)))
         terms.append(k * mp(product))
     return mpmath.fsum(terms) / len(terms)
-
-
-# Ensembles
-
-
-def disagreement(members: list[list[Number]], kind: str) -> Any:
-    """The mean over pairs of members of KL or Jensen-Shannon divergences."""
-    found = []
-    for p, q in itertools.permutations(members, 2):
-        if kind == "kl":
-            found.append(mpmath.fsum(mp(a) * mpmath.log(mp(a) / mp(b)) for a, b in zip(p, q, strict=True) if a))
-        else:
-            half = [(a + b) / 2 for a, b in zip(p, q, strict=True)]
-            found.append(entropy(half) - (entropy(p) + entropy(q)) / 2)
-    return mpmath.fsum(found) / len(found)

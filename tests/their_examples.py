@@ -23,7 +23,6 @@ FACES = {
     "torchmetrics.functional.classification": "fastcal.compat.torchmetrics.functional.classification",
     "torchmetrics.classification": "fastcal.compat.torchmetrics.classification",
 }
-FEW = ("FEW", "FEW_ALONG", "FEW_ACROSS")  # inputs too small to be worth our while are ours all the same here
 # Names without an example of their own: torchmetrics' functions and classes that ask for the ``task``.
 WITHOUT_EXAMPLES = {
     "torchmetrics.functional.classification": ("calibration_error",),
@@ -84,15 +83,13 @@ def in_place_of(original, ours, library):
 
 @contextlib.contextmanager
 def of_any_size(face):
-    """A face that answers small inputs, too."""
-    before = {name: getattr(face, name) for name in FEW if hasattr(face, name)}
-    for name in before:
-        setattr(face, name, 0)
+    """A face that answers itself what it leaves to the original below ``FEW`` numbers, too."""
+    before = {name: value for name, value in vars(face).items() if name == "FEW"}
+    vars(face).update(dict.fromkeys(before, 0))
     try:
         yield
     finally:
-        for name, value in before.items():
-            setattr(face, name, value)
+        vars(face).update(before)
 
 
 class Runner(doctest.DocTestRunner):
