@@ -36,7 +36,7 @@ def main() -> None:
     import fastcal as fc
 
     rng = np.random.default_rng(0)
-    for n_classes in (0, 10, 100):
+    for n_classes in (0, 10, 200):
         logits = rng.standard_normal((200, n_classes or 2), np.float32)
         probs = np.exp(logits)
         probs /= probs.sum(axis=1, keepdims=True)

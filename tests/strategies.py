@@ -27,9 +27,9 @@ class Rows:
 
 @st.composite
 def rows(draw, min_rows: int = 1, max_rows: int = 150, weighted: bool | None = None) -> Rows:
-    """Rows of 1 to 70 classes or (N,), spread from flat to overconfident, in float32 or float64."""
+    """Rows of 1 to 140 classes or (N,), spread from flat to overconfident, in float32 or float64."""
     n = draw(st.integers(min_rows, max_rows))
-    n_columns = draw(st.sampled_from([0, 1, 2, 3, 10, 48, 49, 70]))
+    n_columns = draw(st.sampled_from([0, 1, 2, 3, 10, 48, 49, 128, 129, 140]))
     dtype = draw(st.sampled_from([np.float32, np.float64]))
     from_logits = draw(st.booleans())
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))

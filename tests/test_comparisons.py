@@ -15,7 +15,7 @@ import fastcal as fc
 from fastcal.calibrators.methods import METHODS
 
 DTYPES = ("float32", "float64")
-SIZES = {"wide rows": (70, 100), "wide logits": (70, 100)}  # more classes than fit the kernels of narrow rows
+SIZES = {"wide rows": (70, 140), "wide logits": (70, 140)}  # more classes than fit the kernels of narrow rows
 SIZE = (600, 7)
 
 

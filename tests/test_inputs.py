@@ -289,7 +289,7 @@ def test_softmax_summary_of_one_row(row, expected):
     [([np.nan, 0.0], np.nan), ([np.inf, np.inf], np.inf), ([-np.inf, -np.inf], -np.inf), ([np.inf, np.nan], np.nan)],
 )
 def test_softmax_summary_of_no_distribution(row, logsumexp):
-    for width in (len(row), 60):
+    for width in (len(row), 60, 130):
         fill = row[0] if np.isinf(row[0]) and row[0] == row[1] else 0.0
         summary = fc.softmax_summary(np.array([row + [fill] * (width - len(row)), [0.0] * width]))
         assert summary.prediction.tolist() == [-1, 0]

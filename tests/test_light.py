@@ -177,7 +177,7 @@ def test_squares_are_summed_to_multiples_of_two_to_the_minus_60(values):
     assert Fraction(integer(limbs[0]), 1 << FLOAT_BITS) == exact
 
 
-@pytest.mark.parametrize("n_classes", [2, 5, 48, 49, 70])
+@pytest.mark.parametrize("n_classes", [2, 5, 48, 128, 129, 140])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_probabilities_from_what_a_row_left_are_its_softmax(n_classes, dtype):
     y, _, logits = rows_of(n_classes, n=130)

@@ -124,7 +124,7 @@ def test_bad_epsilon(function, epsilon):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("k", [1, 2, 3, 10, 60])
+@pytest.mark.parametrize("k", [1, 2, 3, 10, 130])
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
 def test_saturation_equals_its_definition(dtype, k, temperature, cut_up):
     logits = cast(RNG.standard_normal((200 if JIT else 5, k)) * RNG.uniform(0.1, 40, (1, 1)), dtype)

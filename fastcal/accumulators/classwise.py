@@ -135,7 +135,7 @@ class Scratch:
     """What kernels/classwise_lines.py works in: not part of a state, as it is empty between chunks."""
 
     def __init__(self, hits: Array) -> None:
-        n = kernels.rows.NARROW * kernels.rows.BLOCK
+        n = kernels.classwise_lines.MOST_CLASSES * kernels.rows.BLOCK
         self.places = kernels.rows.scratch(n, np.dtype(np.int32))
         self.words = kernels.rows.scratch(n, np.dtype(np.int64))
         self.copies = kernels.rows.scratch(hits.size * kernels.classwise_lines.COPIES, np.dtype(np.int64))
@@ -145,7 +145,7 @@ class Scratch:
     def lines(self, dtype: np.dtype[Any]) -> tuple[Array, Array]:
         """A line a class and three more, and a read-only view of them."""
         if dtype not in self._lines:
-            lines = kernels.rows.scratch((kernels.rows.NARROW + 16) * kernels.rows.BLOCK, dtype)
+            lines = kernels.rows.scratch((kernels.classwise_lines.MOST_CLASSES + 16) * kernels.rows.BLOCK, dtype)
             read = lines.view()
             read.flags.writeable = False
             self._lines[dtype] = lines, read
@@ -226,7 +226,7 @@ class ClasswisePart(Part):
     def _goes_by_lines(self, lookup: Lookup, hits: Array) -> bool:
         """Whether rows are narrow, bins few, and no probability that counts is negative."""
         n_classes, size = hits.shape
-        few = n_classes <= kernels.rows.NARROW and size <= MOST_BINS
+        few = n_classes <= kernels.classwise_lines.MOST_CLASSES and size <= MOST_BINS
         return few and not self.threshold and bool(lookup.cuts[0] >= 0)
 
     def _add_lines(self, state: State, rows: Rows, lookup: Lookup, confidence: Array) -> None:

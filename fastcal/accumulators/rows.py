@@ -101,7 +101,7 @@ class Rows:
         scores = self.scores.chunk(start, stop)
         self.start, self.values = start, scores
         self._probabilities: Array | None = None
-        takes = None if scores.shape[-1] <= rows.NARROW or self.binary else takes
+        takes = takes if takes_wide(scores.shape[-1], light=self.light) and not self.binary else None
         self._takes = None if self.light else takes
         self.taken = None if takes is None else takes.bins[-1]
         self.n_taken = 0 if self._takes is None else stop - start
@@ -296,13 +296,18 @@ def bytes_per_row(predictions: Predictions, *, light: bool = False) -> int:
     return (max(predictions.n_columns, 1) + places) * predictions.scores.dtype.itemsize + 24
 
 
+def takes_wide(n_classes: int, *, light: bool) -> bool:
+    """Whether the bins of each class are filled a row at a time, while it is in cache."""
+    return n_classes > (kernels.classwise_lines.MOST_CLASSES if light else kernels.rows.NARROW)
+
+
 def rows_per_chunk(predictions: Predictions, *, light: bool = False, in_cache: bool = False) -> int:
     """Rows that fit in CHUNK_BYTES; a whole number of blocks, at least one row.
 
     ``in_cache``: one thread works on them, and the bins of wide rows are filled as :class:`Takes` says.
     """
     block = kernels.rows.BLOCK
-    in_cache &= predictions.n_columns > kernels.rows.NARROW and predictions.weights is None
+    in_cache &= takes_wide(predictions.n_columns, light=light) and predictions.weights is None
     n = min(MAX_CHUNK, (IN_CACHE if in_cache else 1) * CHUNK_BYTES // bytes_per_row(predictions))
     if light and predictions.n_columns == 0 and not predictions.from_logits:
         n *= QUICK

@@ -48,7 +48,7 @@ WORK_SIZE = NUMBERS * TWICE + 2 * LANES
 def softmax_rows(logits: Array, out: Array, temperature: float = 1.0) -> None:
     """softmax of rows (n, K), C-contiguous, into ``out``, which may be ``logits`` itself: 64 rows at a time.
 
-    As :func:`softmax` of each row, to the same bits, in a third of its time or less where K is small. 90 KB of stack.
+    As :func:`softmax` of each row, to the same bits, in a third of its time or less where K is small. 150 KB of stack.
 
     >>> import numpy as np
     >>> from fastcal import jit
