@@ -48,7 +48,7 @@ def wholes(*, quick: bool) -> dict[str, list[Callable[[], Iterable[Whole]]]]:
     """Figures of whole processes by the name of their set."""
     from . import batch, calibration, ensembles, first_calls, ood
 
-    repeats = 3 if quick else 7
+    repeats = 2 if quick else 7
     found = {
         "memory": [
             machine.report_memory,

@@ -28,26 +28,19 @@ def recorded():
     return Run.load(pages.FULL)
 
 
-NEEDS_RECORD = pytest.mark.xfail(
-    not pages.FULL.exists(), raises=FileNotFoundError, strict=True, reason="no full run is recorded yet"
-)
-
 # --- the recorded run -------------------------------------------------------------------------------------------------
 
 
-@NEEDS_RECORD
 def test_pages_are_those_of_the_recorded_run(recorded):
     """``python -m bench.pages`` writes what is stale."""
     assert pages.stale(recorded) == []
 
 
-@NEEDS_RECORD
 def test_the_recorded_run_is_a_full_one_with_all_peers(recorded):
     assert recorded.mode == "full"
     assert recorded.missing == []
 
 
-@NEEDS_RECORD
 def test_all_that_was_asked_for_is_measured_and_has_an_aim(recorded):
     figures = pages.by_key(recorded)
     for issue in asked.read_asked():
@@ -61,7 +54,6 @@ def _has_an_aim(one):
     return any(aim is not None for aim in aims)
 
 
-@NEEDS_RECORD
 def test_what_is_short_is_explained(recorded):
     figures, shorts = pages.by_key(recorded), asked.read_short()
     for issue in asked.read_asked():
@@ -70,7 +62,6 @@ def test_what_is_short_is_explained(recorded):
                 assert any(short.explains(one.key) for short in shorts), one.key
 
 
-@NEEDS_RECORD
 def test_nothing_grows_faster_than_it_may_without_a_reason(recorded):
     shorts = asked.read_short()
     faster = [one.key for one in recorded.growth if not one.holds]
@@ -78,7 +69,6 @@ def test_nothing_grows_faster_than_it_may_without_a_reason(recorded):
     assert {one.against for one in recorded.growth} == {"N", "K"}
 
 
-@NEEDS_RECORD
 def test_the_plots_have_their_lines(recorded):
     speeds = plots.speeds(recorded)
     assert set(speeds["rows"]) == set(plots.AGAINST_ROWS)
@@ -151,7 +141,6 @@ def test_a_section_is_replaced_and_the_rest_is_left():
         pages.replaced(text, "versions", [])
 
 
-@NEEDS_RECORD
 def test_other_figures_make_pages_and_plots_stale(recorded):
     changed = replace(recorded.pairs[0], ours=recorded.pairs[0].ours * 1.5)
     other = replace(recorded, pairs=[changed, *recorded.pairs[1:]], roofs={**recorded.roofs, "read": 1e9})

@@ -17,8 +17,8 @@ from .warming_steps import WHAT, Make, Work, steps
 DTYPES = ("float32", "float64")
 ALL_DTYPES = (*DTYPES, "float16", "bfloat16")
 FORMS = ("logits", "probs")
-# (N,) scores, rows of two classes, of few and of many: up to 48 and beyond kernels are others.
-CLASSES = (1, 2, 10, 100)
+# (N,) scores, rows of two classes, of few and of many: up to 48, up to 128 and beyond kernels are others.
+CLASSES = (1, 2, 10, 100, 200)
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,14 @@ def warmup(
     """Compile kernels ahead of their first use, and keep them on disk: afterwards nothing of what was named compiles.
 
     ``dtypes``: "float32", "float64", "float16" and "bfloat16", the former two unless others are named; ``classes``:
-    numbers of columns of scores, 1 for (N,) ones (those up to 48 share their kernels, as do those beyond);
-    ``forms``: "logits" and "probs"; ``what``: parts of "report" (Evaluation with weights, groups and bootstraps, and
-    comparisons), "rows" (the softmax family), "metrics", "order" (rankings, isotonic fits), "ensembles", "ood",
-    "selective" and "calibrators", None for all; ``methods``: calibrators by their short names, None for all. ``plain``:
-    a report without weights, groups, bootstraps and comparisons, and of calibrators those that are named. ``jobs``:
-    processes that compile at once (more than 1 in a script needs its ``if __name__ == "__main__":``). ``on_step`` is
-    told of each :class:`WarmupStep`, all of which are returned. Raises ValueError for what is none of these.
+    numbers of columns of scores, 1 for (N,) ones (from 3 up to 48 they share their kernels, as do those up to 128, and
+    those beyond); ``forms``: "logits" and "probs"; ``what``: parts of "report" (Evaluation with weights, groups and
+    bootstraps, and comparisons), "rows" (the softmax family), "metrics", "order" (rankings, isotonic fits),
+    "ensembles", "ood", "selective" and "calibrators", None for all; ``methods``: calibrators by their short names, None
+    for all. ``plain``: a report without weights, groups, bootstraps and comparisons, and of calibrators those that are
+    named. ``jobs``: processes that compile at once (more than 1 in a script needs its
+    ``if __name__ == "__main__":``). ``on_step`` is told of each :class:`WarmupStep`, all of which are returned. Raises
+    ValueError for what is none of these.
 
     All of it takes minutes the first time, and seconds once kernels are there: see ``fastcal info``.
 
