@@ -23,7 +23,7 @@ from .parameters import Parameters, not_fitted
 from .rows import ArrayRows, BatchRows, Rows, Table, score_table, table
 
 # Bytes of scores that a thread calibrates at once: they and what is made of them stay in the second-level cache.
-CHUNK_BYTES = 1 << 18
+CHUNK_BYTES = 1 << 19
 
 Applier = Callable[[Array, Array], None]
 
