@@ -103,7 +103,7 @@ def test_faults_are_counted_and_the_first_is_kept(from_logits, n_classes):
     drawn = np.full((200, n_classes) if n_classes else 200, 1 / max(n_classes, 2))
     labels = np.zeros(200, int)
     drawn[[40, 70]] = np.nan
-    labels[[90, 130, 199]] = [-1, 99, max(n_classes, 2)]
+    labels[[90, 130, 199]] = [-1, 999, max(n_classes, 2)]
     if n_classes:
         drawn[150, 1] = np.nan
     found = Rows(arrays.predictions(labels, drawn, from_logits=from_logits))
