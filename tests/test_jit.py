@@ -173,12 +173,15 @@ def test_members_of_an_ensemble(from_logits):
             z = np.stack([logits(n_classes, dtype)[k : k + 3] for k in range(n_members)])
             members = z if from_logits else fc.softmax(z)
             found = fc.ensemble_uncertainty(members, from_logits=from_logits)
-            work = np.empty(5 * n_classes + 320, dtype)
+            n = 5 * n_classes + 320
+            space = np.full(n + 1500, 7.0, dtype)
+            work = space[:n]
             rows = [np.ascontiguousarray(members[:, row]) for row in range(3)]
             names = ("max_probability", "softmax_variance", "predictive_entropy", "expected_entropy")
             names = ("prediction", *names, "mutual_information", "variation_ratio")
             for name, column in zip(names, each(jit.ensemble_uncertainty, rows, work, from_logits), strict=True):
                 same(column, getattr(found, name))
+            assert (space[n:] == 7).all()
     nan = np.full((2, 3), np.nan, dtype)
     assert jit.ensemble_uncertainty(nan, work, from_logits)[0] == -1
 

@@ -42,6 +42,7 @@ I64: Any = np.int64
 LINES = (NARROW + 15) * BLOCK
 TWICE = 2  # a narrow row of an ensemble is worked on twice, side by side: one alone would be taken for a wide one
 WORK_SIZE = NUMBERS * TWICE + 2 * LANES
+SHORT_WORK = 5 * TWICE * (NARROW + 1)  # what is worked on twice does not fit the caller's scratch
 
 
 @kernel
@@ -248,11 +249,13 @@ def ensemble_uncertainty(
     if not narrow:
         for i in range(LANES):
             lanes[PLACE + i] = real(i)
-    lines = work[:size]
-    base = work[size : 2 * size]
-    added = work[2 * size : 3 * size]
-    lost = work[3 * size : 4 * size]
-    votes = work[4 * size : 5 * size]
+    short = stack(members, SHORT_WORK)
+    space = short if narrow else work
+    lines = space[:size]
+    base = space[size : 2 * size]
+    added = space[2 * size : 3 * size]
+    lost = space[3 * size : 4 * size]
+    votes = space[4 * size : 5 * size]
     for j in range(size):
         votes[np.uintp(j)] = real(0)
     begin(lanes)
