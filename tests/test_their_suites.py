@@ -30,7 +30,8 @@ AT_LEAST = {
     "sklearn.tests.test_calibration": (20, 15),
     "sklearn.metrics.tests.test_ranking": (100, 130),
     "sklearn.metrics.tests.test_classification": (45, 30),
-    "sklearn.metrics.tests.test_common": (70, 130),  # more where more array libraries are installed
+    # It tries each array library that is installed.
+    "sklearn.metrics.tests.test_common": (75, 160) if importlib.util.find_spec("torch") else (70, 130),
     "calibration.util_test": (39, 55),
     "mapie.tests.test_metrics": (9, 10),
 }
